@@ -1,0 +1,1 @@
+//! What h1, h2 and ws share.
