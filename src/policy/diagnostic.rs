@@ -177,7 +177,13 @@ impl<'t> Report<'t> {
     }
 
     /// The document cannot be accepted. `at` is a byte offset.
-    pub(super) fn error(&mut self, at: usize, path: &Path<'_>, message: impl Into<String>, hint: Hint) {
+    pub(super) fn error(
+        &mut self,
+        at: usize,
+        path: &impl fmt::Display,
+        message: impl Into<String>,
+        hint: Hint,
+    ) {
         if self.is_full() {
             return;
         }
@@ -186,7 +192,13 @@ impl<'t> Report<'t> {
     }
 
     /// The document is accepted, and its author ought to know.
-    pub(super) fn warn(&mut self, at: usize, path: &Path<'_>, message: impl Into<String>, hint: Hint) {
+    pub(super) fn warn(
+        &mut self,
+        at: usize,
+        path: &impl fmt::Display,
+        message: impl Into<String>,
+        hint: Hint,
+    ) {
         if self.warnings.len() >= Self::MAX_WARNINGS {
             return;
         }
@@ -195,12 +207,23 @@ impl<'t> Report<'t> {
     }
 
     /// What is let pass because published policies need it, and refused by strict parsing.
-    pub(super) fn lax(&mut self, at: usize, path: &Path<'_>, message: impl Into<String>, hint: Hint) {
+    pub(super) fn lax(
+        &mut self,
+        at: usize,
+        path: &impl fmt::Display,
+        message: impl Into<String>,
+        hint: Hint,
+    ) {
         if self.strict {
             self.error(at, path, message, hint);
         } else {
             self.warn(at, path, message, hint);
         }
+    }
+
+    /// True when the text at this offset was no JSON value, and `null` was put there.
+    pub(super) fn is_placeholder(&self, at: usize) -> bool {
+        self.text.as_bytes().get(at) == Some(&b'@')
     }
 
     /// True when no more errors are collected, so that there is no use in reading on.
@@ -213,16 +236,24 @@ impl<'t> Report<'t> {
         self.is_full() || (!self.strict && self.warnings.len() >= Self::MAX_WARNINGS)
     }
 
-    /// Ends the reading: the warnings, or the errors if there is one.
-    pub(super) fn finish(self) -> Result<Vec<Diagnostic>, PolicyError> {
-        if self.errors.is_empty() {
-            Ok(self.warnings)
-        } else {
-            Err(PolicyError { errors: self.errors, warnings: self.warnings })
-        }
+    /// Ends the reading of what is refused.
+    pub(super) fn into_error(self) -> PolicyError {
+        PolicyError { errors: self.errors, warnings: self.warnings }
     }
 
-    fn diagnostic(&self, severity: Severity, at: usize, path: &Path<'_>, message: String, hint: Hint) -> Diagnostic {
+    /// Ends the reading: the warnings, or the errors if there is one.
+    pub(super) fn finish(self) -> Result<Vec<Diagnostic>, PolicyError> {
+        if self.errors.is_empty() { Ok(self.warnings) } else { Err(self.into_error()) }
+    }
+
+    fn diagnostic(
+        &self,
+        severity: Severity,
+        at: usize,
+        path: &impl fmt::Display,
+        message: String,
+        hint: Hint,
+    ) -> Diagnostic {
         let (line, column) = position(self.text, at);
         Diagnostic {
             severity,
@@ -307,7 +338,9 @@ mod tests {
 
     #[test]
     fn edit_distance_is_levenshteins() {
-        for (a, b, expected) in [("", "", 0), ("abc", "", 3), ("", "abc", 3), ("kitten", "sitting", 3), ("a", "a", 0)] {
+        for (a, b, expected) in
+            [("", "", 0), ("abc", "", 3), ("", "abc", 3), ("kitten", "sitting", 3), ("a", "a", 0)]
+        {
             assert_eq!(distance(a, b), expected, "{a} {b}");
         }
     }

@@ -6,9 +6,29 @@
 //! (an array closed by `}`, a comma too many): they are accepted with a warning, unless
 //! [`ParseOptions::strict`] is set.
 //!
+//! ```
+//! use millstream::policy::Policy;
+//!
+//! let parsed = Policy::parse(r#"{
+//!     "retry": [ { "default": { "backoff": [1000, 5000], "conceal": 5 } } ],
+//!     "s": [ { "mintest": { "endpoint": "warmcat.com", "port": 443, "tls": true, "retry": "default" } } ]
+//! }"#)?;
+//! assert!(parsed.warnings.is_empty());
+//! let mintest = parsed.policy.stream_type("mintest").unwrap();
+//! assert_eq!(mintest.port, Some(443));
+//! assert_eq!(mintest.retry.as_ref().unwrap().backoff, [1000, 5000]);
+//!
+//! let error = Policy::parse(r#"{ "s": [ { "a": { "retry": "nope" } } ] }"#).unwrap_err();
+//! assert_eq!(error.to_string(), "1:26: error: s[0].a.retry: unknown retry scheme \"nope\"; \
+//!     expected a name that is defined before it is used");
+//! # Ok::<(), millstream::policy::PolicyError>(())
+//! ```
 
-#![allow(dead_code)]
 mod diagnostic;
+mod json;
+mod keys;
+mod parse;
+mod repair;
 mod template;
 mod types;
 
@@ -16,10 +36,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 pub use diagnostic::{Diagnostic, PolicyError, Severity};
+pub use keys::{Key, Kind, Section, keys};
 pub use template::{ExpandError, Lookup, Template};
 pub use types::{
-    Attributes, Auth, Cert, Http, MetadataDef, MetricsPolicy, Mqtt, MqttNotice, Protocol, ProxyBuffers, RetryPolicy,
-    SocksProxy, StreamType, TrustStore, Ws,
+    Attributes, Auth, Cert, Http, MetadataDef, MetricsPolicy, Mqtt, MqttNotice, Protocol, ProxyBuffers,
+    RetryPolicy, SocksProxy, StreamType, TrustStore, Ws,
 };
 
 /// A policy: what its JSON said.
@@ -58,6 +79,18 @@ impl Default for ParseOptions {
     }
 }
 
+/// A policy that was accepted, and what there is to say about it.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// The policy.
+    pub policy: Policy,
+    /// What its author ought to know.
+    pub warnings: Vec<Diagnostic>,
+    /// The keys the text uses, in the order of [`keys`]; those that are not
+    /// [in force](Key::in_force) have no effect yet.
+    pub keys: Vec<&'static Key>,
+}
+
 impl Policy {
     /// The longest name of a stream type or of metadata, in bytes.
     pub const MAX_NAME: usize = 31;
@@ -69,6 +102,49 @@ impl Policy {
     pub const MAX_BACKOFF: usize = 64;
     /// The highest `schema-version` that this parser knows.
     pub const SCHEMA_VERSION: u32 = 1;
+
+    /// Parses a policy, with the default [`ParseOptions`].
+    ///
+    /// # Errors
+    /// [`PolicyError`] says everything that is wrong with it, up to a bound.
+    pub fn parse(text: &str) -> Result<Parsed, PolicyError> {
+        Self::parse_with(text, &ParseOptions::default())
+    }
+
+    /// Parses a policy.
+    ///
+    /// # Errors
+    /// [`PolicyError`] says everything that is wrong with it, up to a bound.
+    pub fn parse_with(text: &str, options: &ParseOptions) -> Result<Parsed, PolicyError> {
+        parse::document(text, options, None)
+    }
+
+    /// This policy with `text` laid over it: a document of the same shape, of which only `s`
+    /// counts. Members that it gives replace those of the stream type of that name, others stay;
+    /// stream types that are not here yet are added. This policy itself does not change.
+    ///
+    /// ```
+    /// # use millstream::policy::Policy;
+    /// let policy = Policy::parse(r#"{"s":[{"cpd":{"endpoint":"a.example","port":80}}]}"#)?.policy;
+    /// let forced = policy.overlay(r#"{"s":[{"cpd":{"port":999}}]}"#)?.policy;
+    /// let cpd = forced.stream_type("cpd").unwrap();
+    /// assert_eq!((cpd.endpoint.as_ref().unwrap().source(), cpd.port), ("a.example", Some(999)));
+    /// # Ok::<(), millstream::policy::PolicyError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Policy::parse`].
+    pub fn overlay(&self, text: &str) -> Result<Parsed, PolicyError> {
+        self.overlay_with(text, &ParseOptions::default())
+    }
+
+    /// [`Policy::overlay`] with other than the default [`ParseOptions`].
+    ///
+    /// # Errors
+    /// As for [`Policy::parse`].
+    pub fn overlay_with(&self, text: &str, options: &ParseOptions) -> Result<Parsed, PolicyError> {
+        parse::document(text, options, Some(self))
+    }
 
     /// `release`: identifies the policy's version.
     pub fn release(&self) -> Option<&str> {

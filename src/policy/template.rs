@@ -30,7 +30,9 @@ impl fmt::Display for ExpandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(name) => write!(f, "${{{}}} is not declared in metadata", name.escape_debug()),
-            Self::TooLong { limit } => write!(f, "the text is longer than {limit} bytes once its metadata is filled in"),
+            Self::TooLong { limit } => {
+                write!(f, "the text is longer than {limit} bytes once its metadata is filled in")
+            }
         }
     }
 }
@@ -239,10 +241,7 @@ mod tests {
         assert_eq!(expand("${b}", 64), Err(ExpandError::Unknown("b".to_owned())));
         assert_eq!(expand("x${}", 64), Err(ExpandError::Unknown(String::new())));
         assert_eq!(expand("${${a}", 64), Err(ExpandError::Unknown("${a".to_owned())));
-        assert_eq!(
-            ExpandError::Unknown("b\n".to_owned()).to_string(),
-            "${b\\n} is not declared in metadata"
-        );
+        assert_eq!(ExpandError::Unknown("b\n".to_owned()).to_string(), "${b\\n} is not declared in metadata");
     }
 
     #[test]
