@@ -40,6 +40,13 @@ pub struct Diagnostic {
     pub suggestion: Option<String>,
 }
 
+impl Diagnostic {
+    /// True for what makes a policy refused.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}: ", self.line, self.column, self.severity)?;
@@ -98,8 +105,8 @@ impl std::error::Error for PolicyError {}
 #[derive(Clone, Copy)]
 pub(super) enum Path<'p> {
     Root,
-    Key(&'p Path<'p>, &'p str),
-    Index(&'p Path<'p>, usize),
+    Key(&'p Self, &'p str),
+    Index(&'p Self, usize),
 }
 
 impl<'p> Path<'p> {
@@ -151,7 +158,7 @@ impl Hint {
         Self { expected: Some(what.into()), suggestion: None }
     }
 
-    pub(super) fn nearest(suggestion: Option<String>) -> Self {
+    pub(crate) fn nearest(suggestion: Option<String>) -> Self {
         Self { expected: None, suggestion }
     }
 
@@ -286,7 +293,7 @@ pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
 }
 
 /// The one of `known` that is nearest to `name`, if it is near enough to be a slip.
-pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
+pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
     // Longer names are never near one that is known, and the distance takes quadratic time.
     const LONGEST: usize = 64;
     if name.len() > LONGEST {

@@ -19,7 +19,7 @@
 //! assert_eq!(mintest.retry.as_ref().unwrap().backoff, [1000, 5000]);
 //!
 //! let error = Policy::parse(r#"{ "s": [ { "a": { "retry": "nope" } } ] }"#).unwrap_err();
-//! assert_eq!(error.to_string(), "1:26: error: s[0].a.retry: unknown retry scheme \"nope\"; \
+//! assert_eq!(error.to_string(), "1:28: error: s[0].a.retry: unknown retry scheme \"nope\"; \
 //!     expected a name that is defined before it is used");
 //! # Ok::<(), millstream::policy::PolicyError>(())
 //! ```
@@ -35,6 +35,7 @@ mod types;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+pub(crate) use diagnostic::nearest;
 pub use diagnostic::{Diagnostic, PolicyError, Severity};
 pub use keys::{Key, Kind, Section, keys};
 pub use template::{ExpandError, Lookup, Template};

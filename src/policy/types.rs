@@ -266,7 +266,7 @@ pub struct Http {
     pub www_form_urlencoded: bool,
     /// `http_cookies`: cookies are kept and sent.
     pub cookies: bool,
-    /// `nghttp2_quirk_end_stream`: this h2 peer answers only after END_STREAM.
+    /// `nghttp2_quirk_end_stream`: this h2 peer answers only after `END_STREAM`.
     pub nghttp2_quirk_end_stream: bool,
     /// `h2q_oflow_txcr`: this h2 peer lets its window overflow.
     pub h2q_oflow_txcr: bool,
@@ -302,7 +302,7 @@ pub struct Mqtt {
     pub will: MqttNotice,
     /// `mqtt_birth_...`: what we say once connected.
     pub birth: MqttNotice,
-    /// `aws_iot`: keep to what AWS IoT allows.
+    /// `aws_iot`: keep to what Amazon's broker allows.
     pub aws_iot: bool,
 }
 

@@ -1,1 +1,1 @@
-//! secure_stream
+//! Secure Streams.

@@ -9,11 +9,11 @@ use std::rc::Rc;
 
 pub(super) use sections::StoreDraft;
 
-use super::diagnostic::{Hint, Path, Report, nearest, quoted};
+use super::diagnostic::{Hint, Path, Report, quoted};
 use super::json::{Member, Node};
 use super::keys::{Entry, Kind, ROOT, Section, Set, keys};
 use super::repair::repair;
-use super::{ParseOptions, Parsed, Policy, PolicyError, Template};
+use super::{ParseOptions, Parsed, Policy, PolicyError, Template, nearest};
 
 /// Reads a whole document: a policy, or what is laid over `base`.
 pub(super) fn document(
@@ -24,7 +24,7 @@ pub(super) fn document(
     let mut report = Report::new(text, options.strict);
     if text.len() > options.max_len {
         let hint = Hint::expected(format!("no more than {} bytes", options.max_len));
-        report.error(0, &Path::Root, format!("the policy has {} bytes", text.len()), hint);
+        report.error(0, &Path::Root, "the policy is too long", hint);
     } else if let Some(json) = repair(text, &mut report) {
         let mut reader = Reader {
             report,

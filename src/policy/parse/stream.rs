@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::super::diagnostic::{Hint, Path, nearest, quoted};
+use super::super::diagnostic::{Hint, Path, quoted};
 use super::super::json::Node;
 use super::super::keys::Kind;
-use super::super::{MetadataDef, Policy, Protocol, StreamType};
+use super::super::{MetadataDef, Policy, Protocol, StreamType, nearest};
 use super::{Reader, is_token, sections};
 
 impl Reader<'_> {
