@@ -41,7 +41,7 @@ fn what_is_refused_is_said_with_file_line_and_column() {
         file("refused.json", "{\n \"s\": [ { \"a\": { \"endpoint\": \"b\", \"port\": \"x\" } } ]\n}\n");
     let policy = policy.to_str().unwrap();
     let (status, out, _) = millstream(&["check", policy], b"");
-    let expected = "2:47: error: s[0].a.port: found \"x\"; expected a whole number from 0 to 65535";
+    let expected = "2:43: error: s[0].a.port: found \"x\"; expected a whole number from 0 to 65535";
     assert_eq!((status, out), (1, format!("{policy}:{expected}\n")));
 }
 

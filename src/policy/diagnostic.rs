@@ -72,7 +72,7 @@ pub struct PolicyError {
 }
 
 impl PolicyError {
-    /// The errors, at least one, in the order they were met; no more than
+    /// The errors, at least one, in the order of the text; no more than
     /// [`PolicyError::MAX_ERRORS`] are collected.
     pub fn errors(&self) -> &[Diagnostic] {
         &self.errors
@@ -244,13 +244,25 @@ impl<'t> Report<'t> {
     }
 
     /// Ends the reading of what is refused.
-    pub(super) fn into_error(self) -> PolicyError {
+    pub(super) fn into_error(mut self) -> PolicyError {
+        self.sort();
         PolicyError { errors: self.errors, warnings: self.warnings }
     }
 
     /// Ends the reading: the warnings, or the errors if there is one.
-    pub(super) fn finish(self) -> Result<Vec<Diagnostic>, PolicyError> {
-        if self.errors.is_empty() { Ok(self.warnings) } else { Err(self.into_error()) }
+    pub(super) fn finish(mut self) -> Result<Vec<Diagnostic>, PolicyError> {
+        if !self.errors.is_empty() {
+            return Err(self.into_error());
+        }
+        self.sort();
+        Ok(self.warnings)
+    }
+
+    /// Into the order of the text: some are noticed only when what follows is known.
+    fn sort(&mut self) {
+        for list in [&mut self.errors, &mut self.warnings] {
+            list.sort_by_key(|found| (found.line, found.column));
+        }
     }
 
     fn diagnostic(

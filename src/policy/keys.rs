@@ -454,7 +454,7 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
     S.by("server_key", Kind::Other("a name in certs"), stream::server_key, "the server's private key"),
     S.flag("local_sink", |t| &mut t.local_sink, "streams of this type go to the registered sink").later(),
     S.by("options", NAMES, stream::options, "accepted, without effect").later(),
-    S.by("http_method", Kind::Text, stream::http_method, "GET, POST, PUT ..."),
+    S.by("http_method", Kind::Text, stream::http_method, "the request method, as GET or POST"),
     S.template("http_url", |t| &mut t.http.url, "path and query"),
     S.number("http_expect", 999, |t, n| t.http.expect = Some(narrow(n)), "the only good status").from(100),
     S.flag("http_fail_redirect", |t| &mut t.http.fail_redirect, "a redirect is a failure"),
