@@ -206,7 +206,7 @@ impl<'t> Report<'t> {
         message: impl Into<String>,
         hint: Hint,
     ) {
-        if self.warnings.len() >= Self::MAX_WARNINGS {
+        if !self.wants_warnings() {
             return;
         }
         let diagnostic = self.diagnostic(Severity::Warning, at, path, message.into(), hint);
@@ -238,9 +238,14 @@ impl<'t> Report<'t> {
         self.errors.len() >= PolicyError::MAX_ERRORS
     }
 
-    /// True when no more warnings are collected, so that none need be made.
-    pub(super) fn is_silent(&self) -> bool {
-        self.is_full() || (!self.strict && self.warnings.len() >= Self::MAX_WARNINGS)
+    /// True while a warning would be kept. What is costly to find out is not, otherwise.
+    pub(super) fn wants_warnings(&self) -> bool {
+        !self.is_full() && self.warnings.len() < Self::MAX_WARNINGS
+    }
+
+    /// True while what [`Report::lax`] is told would be kept.
+    pub(super) fn wants_lax(&self) -> bool {
+        if self.strict { !self.is_full() } else { self.wants_warnings() }
     }
 
     /// Ends the reading of what is refused.
@@ -308,11 +313,15 @@ pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
 pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
     // Longer names are never near one that is known, and the distance takes quadratic time.
     const LONGEST: usize = 64;
+    // Nobody reads the names of a hostile text with thousands of them.
+    const CANDIDATES: usize = 1000;
     if name.len() > LONGEST {
         return None;
     }
     let near_enough = 1 + name.chars().count() / 4;
     known
+        .take(CANDIDATES)
+        .filter(|candidate| candidate.len() <= LONGEST)
         .map(|candidate| (distance(name, candidate), candidate))
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, _)| *distance <= near_enough)
