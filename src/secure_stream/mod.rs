@@ -1,1 +1,3 @@
-//! secure_stream
+//! Secure streams: a stream type of the policy, alive for as long as somebody wants that kind of connection.
+
+pub mod state;
