@@ -233,10 +233,9 @@ impl StreamState {
             Self::Connected | Self::Unreachable | Self::AuthFailed => matches!(previous, Self::Connecting),
             Self::Disconnected => previous.is_connected(),
             // DISCONNECTED: a transaction that the peer refuses again and again (503) counts as failed tries.
-            Self::AllRetriesFailed => matches!(
-                previous,
-                Self::Disconnected | Self::Unreachable | Self::AuthFailed | Self::Connecting | Self::Poll
-            ),
+            Self::AllRetriesFailed => {
+                matches!(previous, Self::Disconnected | Self::Unreachable | Self::AuthFailed)
+            }
             Self::QosAckRemote | Self::QosNackRemote => {
                 matches!(previous, Self::Connected | Self::QosAckRemote | Self::QosNackRemote)
             }

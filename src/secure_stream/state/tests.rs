@@ -13,9 +13,9 @@ none   x . . . . . . . . .  .  .  .  .  .  .  .  .  .  .  .
 3      . . . . . x x x x .  .  .  .  x  .  .  x  x  .  .  .
 4      . . . . . x x x x .  .  .  .  x  .  .  x  x  .  .  .
 5      . x . . . . x . . x  x  x  x  x  x  x  x  .  .  .  x
-6      . . x x x x x x x .  .  .  .  x  .  .  x  x  .  .  x
+6      . . x x x x x x . .  .  .  .  x  .  .  x  x  .  .  x
 7      . . . . . . . . . .  .  .  .  .  .  .  .  .  .  .  .
-8      . . . . . x x . x .  .  .  .  x  .  .  x  x  .  .  .
+8      . . . . . x x . . .  .  .  .  x  .  .  x  x  .  .  .
 9      . . . . . x x x . .  .  .  .  x  .  .  x  x  .  .  .
 10     . x . . . . x . . x  x  .  .  x  .  .  x  .  .  .  .
 11     . x . . . . x . . x  x  .  .  x  .  .  x  .  .  .  .
@@ -55,6 +55,8 @@ const LWS_ONLY: &[(u32, u32)] = &[
     (2, 3), // 1: a failure without an attempt
     (3, 3),
     (9, 3),
+    (6, 9), // 1: all retries failed without a failure
+    (8, 9),
     (2, 5), // 2: CONNECTED out of nothing
     (3, 5),
     (6, 2), // 3: DISCONNECTED without CONNECTED, or CONNECTED without DISCONNECTED
