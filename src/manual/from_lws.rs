@@ -1,0 +1,72 @@
+//! For those who know libwebsockets: its names, and ours.
+//!
+//! # Things
+//!
+//! | lws | here |
+//! |---|---|
+//! | `struct lws_context` | `Context`; in a callback, `Cx` |
+//! | `struct lws_vhost` | `Vhost` |
+//! | `struct lws` (wsi) | `Wsi`, named by a `WsiId` |
+//! | role ops | `Role`, and the engines in `roles/` |
+//! | `struct lws_protocols` | `Protocol` |
+//! | `lws_sorted_usec_list_t` | `Sul`, named by a `SulId` |
+//! | `lws_retry_bo_t` | `RetryPolicy`; its decisions are [`Backoff`](crate::secure_stream::retry::Backoff) |
+//! | `struct lws_ss_handle *` | `StreamId`: it may be kept for ever, and is `Stale` when the stream is gone |
+//! | `lws_ss_info_t` and its callbacks | `StreamHandler` |
+//! | `lws_ss_constate_t`, `LWSSSCS_...` | [`StreamState`](crate::secure_stream::state::StreamState), with the same numbers |
+//! | `lws_ss_policy_t` | `Policy`, `StreamType` |
+//! | user object, `opaque_user_data` | the handler itself; what handlers share: `cx.app::<T>()` |
+//! | `LWSSSINFLAGS_SERVER`, `_ACCEPTED`, `_REGISTER_SINK` | [`StreamKind`](crate::secure_stream::state::StreamKind) |
+//! | `lws_plat_*` | `plat`, and `sim` in its place |
+//!
+//! # Calls
+//!
+//! | lws | here |
+//! |---|---|
+//! | `lws_create_context` | the `Context` builder |
+//! | `lws_service` | `Context::service`, `Context::run` |
+//! | `lws_cancel_service` | `Waker`; the streams hear `EVENT_WAIT_CANCELLED` |
+//! | `lws_sul_schedule`, `lws_sul_cancel` | `sul_schedule`, `sul_cancel` |
+//! | `lws_ss_create` | `create` |
+//! | `lws_ss_destroy` | `destroy` |
+//! | `lws_ss_client_connect` | `client_connect` |
+//! | `lws_ss_request_tx`, `lws_ss_request_tx_len` | `request_tx`, `request_tx_len` |
+//! | `lws_ss_set_metadata`, `lws_ss_get_metadata` | `set_metadata`, `metadata`: values are copied, there is no user memory to keep alive |
+//! | `lws_ss_start_timeout`, `lws_ss_cancel_timeout` | `start_timeout`, `cancel_timeout` |
+//! | `lws_ss_change_handlers` | `change_handlers` |
+//! | `lws_ss_server_ack` | `server_ack` |
+//! | `lws_ss_server_foreach_client` | `foreach_client` |
+//! | `lws_ss_add_peer_tx_credit`, `lws_ss_get_est_peer_tx_credit` | `add_peer_tx_credit`, `est_peer_tx_credit` |
+//! | `lws_ss_state_name` | `StreamState`'s `Display` |
+//! | `lws_ss_get_context`, `lws_ss_to_user_object` | not needed: a callback has `cx` and `self` |
+//!
+//! # Returns
+//!
+//! | lws | here |
+//! |---|---|
+//! | `LWSSSSRET_OK` | `Ok` |
+//! | `LWSSSSRET_TX_DONT_SEND` | `TxDontSend` |
+//! | `LWSSSSRET_DISCONNECT_ME` | `DisconnectMe` |
+//! | `LWSSSSRET_DESTROY_ME` | `DestroyMe` |
+//! | `LWSSSSRET_SS_HANDLE_DESTROYED` | does not exist: calls do not destroy under your feet, and a stale id says so |
+//!
+//! # Payload flags
+//!
+//! `LWSSS_FLAG_SOM` and `LWSSS_FLAG_EOM` come with `rx` as before. `tx` is typed: lengths beyond the buffer, and
+//! flags that contradict each other, cannot be said.
+//!
+//! # Where the order differs
+//!
+//! - lws calls back from inside the call. `lws_ss_create` delivers `CREATING` before it returns, and
+//!   `lws_ss_request_tx` may deliver `POLL` and `CONNECTING`. Here the callback that asked returns first; see
+//!   [`callbacks`](super::callbacks).
+//! - Any stream may be destroyed from any callback, the running one included. There is no need to return `DestroyMe`
+//!   for it, though it does the same.
+//! - A failure inside the call that connects is told as `UNREACHABLE`, once and later, as any other is.
+//! - `UNREACHABLE` comes once for each `CONNECTING`, and `DISCONNECTED` only after `CONNECTED`. The table is stricter
+//!   than that of lws; [`state`](crate::secure_stream::state) lists the differences and why.
+//! - `CREATING` is a stream's first state even if a proxy fulfils it and cannot be reached. `UPSTREAM_LINK_RETRY`
+//!   comes after.
+//! - Metadata that the peer's headers brought ends with its transaction.
+//! - A stream type without a retry scheme conceals nothing: its first failure is followed by `ALL_RETRIES_FAILED`. A
+//!   `jitterpc` of 0 means no jitter; where the key is absent, it is 30.
