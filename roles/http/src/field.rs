@@ -1,0 +1,75 @@
+//! What field names and values may consist of (RFC 9110 5). Encoders check by this, so that a value which comes from
+//! outside can never add a line to a head.
+
+/// A character of a token (RFC 9110 5.6.2).
+pub const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+/// A field name, or a method.
+pub fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().copied().all(is_token_byte)
+}
+
+/// A field value: visible characters, blanks and tabs between them, and what is beyond ASCII (RFC 9110 5.5).
+pub fn is_value(text: &[u8]) -> bool {
+    let is_edge = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let legal = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
+    !is_edge(text.first()) && !is_edge(text.last()) && text.iter().all(legal)
+}
+
+/// A request target: no blanks, no controls. What is beyond ASCII is not a URI, but is met with and does no harm.
+pub fn is_target(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| *byte > b' ' && *byte != 0x7f)
+}
+
+/// `value` without the blanks around it (RFC 9110 5.6.3).
+pub fn trim(value: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let Some(start) = value.iter().position(|byte| !blank(byte)) else { return &[] };
+    let end = value.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
+    value.get(start..end).unwrap_or_default()
+}
+
+/// The members of a comma-separated list, without blanks and without empty members (RFC 9110 5.6.1).
+pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(trim).filter(|member| !member.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_cannot_carry_another_line() {
+        assert!(is_value(b"text/plain; charset=utf-8") && is_value(b"") && is_value("\u{e9}".as_bytes()));
+        for bad in [&b"a\r\nb: c"[..], b"a\nb", b"a\rb", b"a\0b", b" a", b"a ", b"\x7f"] {
+            assert!(!is_value(bad), "{bad:?}");
+        }
+        assert!(is_token(b"x-a_b") && !is_token(b"") && !is_token(b"a b") && !is_token(b"a:"));
+        assert!(is_target(b"/a?b=c%20") && !is_target(b"/a b") && !is_target(b"") && !is_target(b"/\r"));
+    }
+
+    #[test]
+    fn lists_are_split_at_commas_without_blanks_and_empty_members() {
+        let members: alloc::vec::Vec<&[u8]> = list(b" close, ,\tUpgrade ,").collect();
+        assert_eq!(members, [&b"close"[..], b"Upgrade"]);
+    }
+}
