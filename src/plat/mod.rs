@@ -1,1 +1,172 @@
-//! plat
+//! Plat: the only door to the operating system. Sockets, clock, randomness, poller, names; `unix` is the real one, `sim`
+//! a network and a clock of its own, with nothing above it changed.
+
+mod address;
+mod clock;
+mod resolve;
+pub mod sim;
+mod socket;
+mod unix;
+
+pub use address::Address;
+pub use clock::Us;
+pub(crate) use socket::Socket;
+pub use unix::Waker;
+
+use crate::cause::DnsFailure;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What the poller has to say about one socket. Edges: each is said once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ready {
+    pub(crate) token: u64,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    /// The peer has ended its side.
+    pub(crate) read_closed: bool,
+    pub(crate) error: bool,
+}
+
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct WaitOutcome {
+    /// Somebody called [`Waker::wake`].
+    pub(crate) woken: bool,
+}
+
+/// How to listen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListenOptions {
+    /// Connections that the system keeps until they are accepted.
+    pub(crate) backlog: i32,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self { backlog: 1024 }
+    }
+}
+
+/// The answer to [`Plat::resolve`].
+#[derive(Debug)]
+pub(crate) struct Resolution {
+    pub(crate) token: u64,
+    pub(crate) result: Result<Vec<SocketAddr>, DnsFailure>,
+}
+
+/// Where a context lives.
+#[derive(Debug)]
+pub(crate) enum Plat {
+    Unix(unix::Unix),
+    Sim(sim::Host),
+}
+
+/// Calls the same method on whichever it is.
+macro_rules! either {
+    ($self:ident.$method:ident($($arg:expr),*)) => {
+        match $self {
+            Self::Unix(plat) => plat.$method($($arg),*),
+            Self::Sim(plat) => plat.$method($($arg),*),
+        }
+    };
+}
+
+impl Plat {
+    pub(crate) fn unix() -> io::Result<Self> {
+        unix::Unix::new().map(Self::Unix)
+    }
+
+    pub(crate) fn sim(host: sim::Host) -> Self {
+        host.enter();
+        Self::Sim(host)
+    }
+
+    /// Something is there to be heard without waiting; only a simulation can know.
+    pub(crate) fn has_ready(&self) -> bool {
+        match self {
+            Self::Unix(_) => false,
+            Self::Sim(host) => host.has_ready(),
+        }
+    }
+
+    /// Monotonic time.
+    pub(crate) fn now(&self) -> Us {
+        either!(self.now())
+    }
+
+    /// Seconds since 1970.
+    pub(crate) fn wall_secs(&self) -> u64 {
+        either!(self.wall_secs())
+    }
+
+    /// For jitter and the like; not for secrets.
+    pub(crate) fn random(&mut self) -> u64 {
+        either!(self.random())
+    }
+
+    /// Listens, and reports under `token`.
+    pub(crate) fn listen(
+        &mut self,
+        address: &Address,
+        options: ListenOptions,
+        token: u64,
+    ) -> io::Result<Socket> {
+        either!(self.listen(address, options, token))
+    }
+
+    /// The next connection; `None` when there is none now.
+    pub(crate) fn accept(&mut self, listener: &mut Socket) -> io::Result<Option<(Socket, Option<Address>)>> {
+        either!(self.accept(listener))
+    }
+
+    /// Begins to connect, and reports under `token`.
+    pub(crate) fn connect(&mut self, address: &Address, token: u64) -> io::Result<Socket> {
+        either!(self.connect(address, token))
+    }
+
+    /// Reports edges of an accepted socket under `token`, for as long as it lives.
+    pub(crate) fn register(&mut self, socket: &mut Socket, token: u64) -> io::Result<()> {
+        either!(self.register(socket, token))
+    }
+
+    /// Waits at most `timeout`, `None` without end, and puts what happened into `out`.
+    pub(crate) fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        out: &mut Vec<Ready>,
+    ) -> io::Result<WaitOutcome> {
+        match self {
+            Self::Unix(plat) => plat.wait(timeout, out),
+            Self::Sim(plat) => Ok(plat.wait(timeout, out)),
+        }
+    }
+
+    /// How often [`Self::wait`] was called.
+    pub(crate) fn waits(&self) -> u64 {
+        either!(self.waits())
+    }
+
+    /// Begins to look up a name; the answer comes by [`Self::resolved`] after some wait.
+    pub(crate) fn resolve(&mut self, name: &str, port: u16, token: u64) {
+        either!(self.resolve(name, port, token));
+    }
+
+    /// The next answer.
+    pub(crate) fn resolved(&mut self) -> Option<Resolution> {
+        either!(self.resolved())
+    }
+
+    pub(crate) fn waker(&self) -> Waker {
+        either!(self.waker())
+    }
+}
+
+impl Drop for Plat {
+    fn drop(&mut self) {
+        if let Self::Sim(host) = self {
+            host.leave();
+        }
+    }
+}

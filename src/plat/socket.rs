@@ -1,0 +1,112 @@
+//! One socket type for all kinds, as small as a file descriptor allows.
+
+use super::{Address, sim};
+use socket2::SockRef;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+
+/// A socket of any kind.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(mio::net::TcpStream),
+    TcpListener(mio::net::TcpListener),
+    Unix(mio::net::UnixStream),
+    UnixListener(Box<UnixListener>),
+    Sim(sim::SimSocket),
+}
+
+/// A Unix listener, and the file that goes with it.
+#[derive(Debug)]
+pub(crate) struct UnixListener {
+    pub(super) listener: mio::net::UnixListener,
+    pub(super) address: Address,
+}
+
+impl Drop for UnixListener {
+    fn drop(&mut self) {
+        if let Address::Unix(path) = &self.address {
+            let _ = std::fs::remove_file(&**path);
+        }
+    }
+}
+
+fn not_a_stream() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "a listener carries no payload")
+}
+
+impl Socket {
+    pub(crate) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(into),
+            Self::Unix(stream) => stream.read(into),
+            Self::Sim(stream) => stream.read(into),
+            Self::TcpListener(_) | Self::UnixListener(_) => Err(not_a_stream()),
+        }
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+            Self::Sim(stream) => stream.write(bytes),
+            Self::TcpListener(_) | Self::UnixListener(_) => Err(not_a_stream()),
+        }
+    }
+
+    /// Nothing more will be sent.
+    pub(crate) fn shutdown_write(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
+            Self::Sim(stream) => stream.shutdown_write(),
+            Self::TcpListener(_) | Self::UnixListener(_) => Err(not_a_stream()),
+        }
+    }
+
+    /// What became of a connecting socket, if that was bad.
+    pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match self {
+            Self::Tcp(stream) => stream.take_error(),
+            Self::Unix(stream) => stream.take_error(),
+            Self::Sim(stream) => stream.take_error(),
+            Self::TcpListener(_) | Self::UnixListener(_) => Ok(None),
+        }
+    }
+
+    /// Whether a connecting socket has got there.
+    pub(crate) fn is_connected(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().is_ok(),
+            Self::Unix(stream) => stream.peer_addr().is_ok(),
+            Self::Sim(stream) => stream.is_connected(),
+            Self::TcpListener(_) | Self::UnixListener(_) => false,
+        }
+    }
+
+    /// Where it is bound; `None` for Unix sockets without a name.
+    pub(crate) fn local_address(&self) -> Option<Address> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok().map(Address::Ip),
+            Self::TcpListener(listener) => listener.local_addr().ok().map(Address::Ip),
+            Self::UnixListener(listener) => Some(listener.address.clone()),
+            Self::Unix(_) => None,
+            Self::Sim(stream) => stream.local_address(),
+        }
+    }
+
+    /// Sends small writes at once.
+    pub(crate) fn set_nodelay(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_nodelay(true),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets the system find out about peers that are silently gone (`SO_KEEPALIVE`).
+    pub(crate) fn set_keepalive(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => SockRef::from(&stream.as_fd()).set_keepalive(true),
+            _ => Ok(()),
+        }
+    }
+}
