@@ -1,1 +1,140 @@
-//! tls
+//! TLS, behind one small type: ciphertext in, plaintext out, plaintext in, ciphertext out. Nothing of the TLS library is
+//! known outside of this folder.
+
+mod client;
+mod clock;
+mod error;
+mod identity;
+mod server;
+mod trust;
+
+pub(crate) use client::{ClientConfig, Trust};
+pub(crate) use clock::TlsClock;
+pub use error::TlsError;
+pub use identity::Identity;
+pub(crate) use server::ServerConfig;
+
+use rustls::Connection;
+use std::io::{ErrorKind, Read, Write};
+
+/// Plaintext that a session takes ahead of what it can encrypt and hand out: one record's worth.
+const BUFFERED: usize = 16 * 1024;
+
+/// One connection's TLS, either side.
+#[derive(Debug)]
+pub(crate) struct Session {
+    connection: Connection,
+    /// Plaintext that was decrypted and not read yet.
+    plain: usize,
+    peer_closed: bool,
+}
+
+/// What reading plaintext came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlainRead {
+    Data(usize),
+    /// More ciphertext is needed.
+    Empty,
+    /// The peer has said goodbye.
+    CloseNotify,
+}
+
+impl Session {
+    fn new(mut connection: Connection) -> Self {
+        connection.set_buffer_limit(Some(BUFFERED));
+        Self { connection, plain: 0, peer_closed: false }
+    }
+
+    /// Takes ciphertext, and says how much of it: less than all only while plaintext waits to be read.
+    pub(crate) fn read_tls(&mut self, ciphertext: &[u8]) -> Result<usize, TlsError> {
+        let mut left = ciphertext;
+        while !left.is_empty() {
+            match self.connection.read_tls(&mut left) {
+                Ok(0) => break,
+                Ok(_) => {}
+                // The TLS library holds as much plaintext as it wants to.
+                Err(_) if self.plain > 0 => break,
+                Err(error) => return Err(TlsError::Protocol(error.to_string())),
+            }
+            let state =
+                self.connection.process_new_packets().map_err(|error| TlsError::from_rustls(&error))?;
+            self.plain = state.plaintext_bytes_to_read();
+            self.peer_closed = state.peer_has_closed();
+        }
+        Ok(ciphertext.len() - left.len())
+    }
+
+    /// Moves plaintext into `out`.
+    pub(crate) fn read_plain(&mut self, out: &mut [u8]) -> PlainRead {
+        if self.plain == 0 {
+            return if self.peer_closed { PlainRead::CloseNotify } else { PlainRead::Empty };
+        }
+        match self.connection.reader().read(out) {
+            Ok(len @ 1..) => {
+                self.plain = self.plain.saturating_sub(len);
+                PlainRead::Data(len)
+            }
+            Ok(0) => PlainRead::CloseNotify,
+            Err(error) => {
+                debug_assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                self.plain = 0;
+                PlainRead::Empty
+            }
+        }
+    }
+
+    /// Plaintext waits to be read, or the peer's goodbye to be heard.
+    pub(crate) fn has_plain(&self) -> bool {
+        self.plain > 0
+    }
+
+    /// Encrypts as much of `plain` as is taken at a time, and appends it to `out`. Returns how much that was.
+    pub(crate) fn write_plain(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<usize, TlsError> {
+        let taken =
+            self.connection.writer().write(plain).map_err(|error| TlsError::Protocol(error.to_string()))?;
+        self.poll_output(out);
+        Ok(taken)
+    }
+
+    /// Appends what TLS has to say on its own account: handshake, alerts, tickets. False when there is nothing.
+    pub(crate) fn poll_output(&mut self, out: &mut Vec<u8>) -> bool {
+        let before = out.len();
+        while self.connection.wants_write() {
+            // Writing to memory does not fail.
+            if !matches!(self.connection.write_tls(out), Ok(1..)) {
+                break;
+            }
+        }
+        out.len() > before
+    }
+
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.connection.is_handshaking()
+    }
+
+    /// Tells the peer that nothing more will come (RFC 8446 6.1).
+    pub(crate) fn send_close_notify(&mut self, out: &mut Vec<u8>) {
+        self.connection.send_close_notify();
+        self.poll_output(out);
+    }
+
+    /// The protocol that both sides agreed on (RFC 7301).
+    #[cfg(test)]
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        self.connection.alpn_protocol()
+    }
+
+    /// The handshake took up an earlier session.
+    #[cfg(test)]
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+    }
+}
+
+/// The one provider; never the process-wide default, which belongs to the application.
+fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {
+    std::sync::Arc::new(rustls::crypto::ring::default_provider())
+}
+
+#[cfg(test)]
+mod tests;
