@@ -1,0 +1,164 @@
+//! What a context is made from. It says no here, not later.
+
+use super::arena::{Arena, Beside};
+use super::scratch::{Scratch, Spares};
+use super::sul::Suls;
+use super::{Context, Core, Handlers};
+use crate::error::Error;
+use crate::http::Head;
+use crate::plat::{Plat, sim};
+use crate::policy::{Diagnostic, Policy};
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long connections wait for what. Each ends in a cause that names the phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A client: name and TCP, all addresses together. 20 s.
+    pub connect: Duration,
+    /// A TLS handshake, either side. 10 s.
+    pub tls: Duration,
+    /// A client: the response to a request, and from one piece of its body to the next. 30 s.
+    pub response: Duration,
+    /// A server: a request's head from its first byte, and from one piece of its body to the next. 10 s.
+    pub request: Duration,
+    /// A server: the next request on a kept connection. 60 s.
+    pub keep_alive: Duration,
+    /// Either side: a peer that takes nothing of what there is to send. 60 s.
+    pub send: Duration,
+    /// A client: the next user of an idle connection. 5 s; zero keeps none.
+    pub pool_idle: Duration,
+    /// Either side: sending what is left after the end, and the peer's own end. 2 s.
+    pub linger: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(20),
+            tls: Duration::from_secs(10),
+            response: Duration::from_secs(30),
+            request: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(60),
+            send: Duration::from_secs(60),
+            pool_idle: Duration::from_secs(5),
+            linger: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Makes a [`Context`].
+#[derive(Debug)]
+#[must_use]
+pub struct ContextBuilder {
+    policy: Policy,
+    warnings: Vec<Diagnostic>,
+    timeouts: Timeouts,
+    max_connections: usize,
+    sim: Option<sim::Host>,
+    app: Option<Box<dyn Any>>,
+}
+
+impl Default for ContextBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ContextBuilder {
+    /// An empty policy, the default timeouts, the machine's own sockets and clock.
+    pub fn new() -> Self {
+        Self {
+            policy: Policy::default(),
+            warnings: Vec::new(),
+            timeouts: Timeouts::default(),
+            max_connections: 100_000,
+            sim: None,
+            app: None,
+        }
+    }
+
+    /// Takes the policy from JSON text. What is wrong with it but tolerable is logged.
+    ///
+    /// # Errors
+    /// The document is refused; the error lists what is wrong, with line and column.
+    pub fn policy(mut self, text: &str) -> Result<Self, Error> {
+        let parsed = Policy::parse(text).map_err(Error::BadPolicy)?;
+        for warning in &parsed.warnings {
+            log::warn!(target: "millstream::policy", "{warning}");
+        }
+        self.policy = parsed.policy;
+        self.warnings = parsed.warnings;
+        Ok(self)
+    }
+
+    /// Takes bounds for waiting.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// The most connections at a time, listeners included (default 100,000). At the limit nothing is accepted until
+    /// one has ended.
+    pub fn max_connections(mut self, most: usize) -> Self {
+        self.max_connections = most.max(1);
+        self
+    }
+
+    /// Lives on a host of a simulated network, in its virtual time, instead of the machine.
+    pub fn sim(mut self, host: sim::Host) -> Self {
+        self.sim = Some(host);
+        self
+    }
+
+    /// What all handlers share: they reach it by [`Cx::app`](super::Cx::app).
+    pub fn app(mut self, app: impl Any) -> Self {
+        self.app = Some(Box::new(app));
+        self
+    }
+
+    /// Makes the context.
+    ///
+    /// # Errors
+    /// The operating system has no poller to give.
+    pub fn build(self) -> Result<Context, Error> {
+        let plat = match self.sim {
+            Some(host) => Plat::sim(host),
+            None => {
+                Plat::unix().map_err(|source| Error::Io { what: "make a poller", address: None, source })?
+            }
+        };
+        let core = Core {
+            now: plat.now(),
+            #[cfg(feature = "tls")]
+            tls: crate::tls_identity::Identities::new(plat.wall_secs()),
+            plat,
+            policy: Rc::new(self.policy),
+            timeouts: self.timeouts,
+            wsis: Arena::new(),
+            streams: Arena::new(),
+            vhosts: Arena::new(),
+            suls: Suls::new(),
+            effects: VecDeque::new(),
+            effects_left: 0,
+            ready: VecDeque::new(),
+            newborn: Vec::new(),
+            pool: HashMap::new(),
+            pooled: 0,
+            max_connections: self.max_connections,
+            starved: Vec::new(),
+            dead_vhosts: Vec::new(),
+            spares: Spares::default(),
+            out_head: Head::new(),
+            blobs: crate::system::Blobs::default(),
+            app: self.app,
+            stopping: false,
+            illegal_states: 0,
+        };
+        let handlers =
+            Handlers { streams: Beside::new(), protocols: Beside::new(), acceptors: Beside::new() };
+        Ok(Context { handlers, core, scratch: Scratch::new(), events: Vec::new() })
+    }
+}

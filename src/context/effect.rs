@@ -1,0 +1,274 @@
+//! Effects: what is asked for in one place and ends in user code. They wait in a queue and run one after the other,
+//! first asked first done. This is the only file that calls user code.
+
+use super::{Call, Context, Core, Cx, Newborn};
+use crate::cause::Cause;
+use crate::http::Head;
+use crate::secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};
+use crate::vhost::VhostUser;
+use crate::wsi::{Binding, Flags, Protocol, WsiId};
+
+/// Something that waits for its turn to reach user code.
+pub(crate) enum Effect {
+    /// A stream has come to a state.
+    State(StreamId, StreamState, u32),
+    /// A stream was asked to connect.
+    Connect(StreamId),
+    /// An idle stream was asked for tx.
+    Poll(StreamId),
+    /// A stream's handler wants its connection closed.
+    Disconnect(StreamId),
+    /// A stream was destroyed: it says its goodbyes.
+    Destroy(StreamId),
+    /// A client connection is ready for its user.
+    Established(WsiId),
+    /// A server connection is up: somebody has to take it.
+    Accept(WsiId),
+    /// A connection is gone.
+    Closed { wsi: WsiId, binding: Binding, cause: Option<Cause>, flags: Flags },
+    /// User code wants its connection closed.
+    CloseWsi(WsiId),
+    /// User code is done with its connection.
+    Released(WsiId),
+    /// A closure whose time has come.
+    Call(Call),
+}
+
+/// What a connection has to tell to whomever it serves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum WsiEvent<'a> {
+    Established,
+    Request(&'a Head),
+    Response(&'a Head),
+    Rx(&'a [u8]),
+    End(&'a Head),
+}
+
+impl Context {
+    /// Delivers what is queued, and what that leads to. False when the turn has had its share and something is left:
+    /// then nothing else may reach user code before the next turn.
+    pub(crate) fn settle(&mut self) -> bool {
+        while let Some(effect) = self.core.effects.pop_front() {
+            if self.core.effects_left == 0 {
+                self.core.effects.push_front(effect);
+                return false;
+            }
+            self.core.effects_left -= 1;
+            self.adopt();
+            self.deliver(effect);
+        }
+        self.adopt();
+        true
+    }
+
+    /// Handlers that came with a callback take their places. Those they replace are dropped here, outside of any call.
+    fn adopt(&mut self) {
+        while let Some(newborn) = self.core.newborn.pop() {
+            match newborn {
+                Newborn::Stream(id, handler) if self.core.streams.get(id).is_some() => {
+                    self.handlers.streams.insert(id, handler);
+                }
+                Newborn::Protocol(id, handler) if self.core.wsis.get(id).is_some() => {
+                    self.handlers.protocols.insert(id, handler);
+                }
+                Newborn::Acceptor(id, handler) if self.core.vhosts.get(id).is_some() => {
+                    self.handlers.acceptors.insert(id, handler);
+                }
+                _ => {}
+            }
+        }
+        while let Some(vhost) = self.core.dead_vhosts.pop() {
+            drop(self.handlers.acceptors.remove(vhost));
+        }
+    }
+
+    fn deliver(&mut self, effect: Effect) {
+        match effect {
+            Effect::State(id, state, ack) => self.deliver_state(id, state, ack),
+            Effect::Connect(id) => self.core.stream_connect(id),
+            Effect::Poll(id) => self.core.stream_poll(id),
+            Effect::Disconnect(id) => self.core.stream_disconnect(id),
+            Effect::Destroy(id) => self.destroy_now(id),
+            Effect::Established(id) => self.wsi_event(id, WsiEvent::Established),
+            Effect::Accept(id) => self.accept(id),
+            Effect::Closed { wsi, binding: Binding::Stream(id), cause, flags } => {
+                self.core.stream_closed(id, wsi, cause, flags);
+            }
+            Effect::Closed { wsi, binding: Binding::Protocol, cause, .. } => {
+                if let Some(mut protocol) = self.handlers.protocols.remove(wsi) {
+                    protocol.closed(&mut Cx { core: &mut self.core }, wsi, cause.as_ref());
+                }
+            }
+            Effect::Closed { .. } => {}
+            Effect::CloseWsi(id) => self.core.close_flushed(id, None),
+            Effect::Released(id) => {
+                self.core.release(id);
+                drop(self.handlers.protocols.remove(id));
+            }
+            Effect::Call(call) => call(&mut Cx { core: &mut self.core }),
+        }
+    }
+
+    /// A state that the table lets follow reaches the handler; one that it does not is a bug of ours, and is not
+    /// passed on.
+    fn deliver_state(&mut self, id: StreamId, state: StreamState, ack: u32) {
+        let Some(stream) = self.core.streams.get_mut(id) else { return };
+        if stream.is_dying() && state != StreamState::Creating {
+            return;
+        }
+        if !stream.enter(id, state) {
+            self.core.illegal_states += 1;
+            return;
+        }
+        let flow = self.call_stream(id, |handler, cx| handler.state(cx, id, state, ack));
+        self.core.follow(id, flow);
+    }
+
+    fn call_stream<R>(
+        &mut self,
+        id: StreamId,
+        call: impl FnOnce(&mut dyn StreamHandler, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
+        let handler = self.handlers.streams.get_mut(id)?;
+        Some(call(&mut **handler, &mut Cx { core: &mut self.core }))
+    }
+
+    /// Payload for a stream's handler. The caller has settled before.
+    pub(crate) fn call_rx(&mut self, id: StreamId, payload: &[u8], flags: RxFlags) {
+        if self.core.streams.get(id).is_some_and(|stream| !stream.is_dying()) {
+            let flow = self.call_stream(id, |handler, cx| handler.rx(cx, id, payload, flags));
+            self.core.follow(id, flow);
+        }
+    }
+
+    pub(crate) fn call_tx(&mut self, id: StreamId, tx: &mut Tx<'_>) -> TxFlow {
+        let flow = self.call_stream(id, |handler, cx| handler.tx(cx, id, tx)).unwrap_or(TxFlow::DontSend);
+        self.adopt();
+        match flow {
+            TxFlow::DisconnectMe => self.core.effects.push_back(Effect::Disconnect(id)),
+            TxFlow::DestroyMe => drop(self.core.destroy(id)),
+            TxFlow::Send | TxFlow::DontSend => {}
+        }
+        flow
+    }
+
+    /// DISCONNECTED if it was CONNECTED, DESTROYING, then its timers, its connection, its handler. A server's accepted
+    /// streams go before it.
+    fn destroy_now(&mut self, id: StreamId) {
+        for accepted in self.core.accepted_streams(id) {
+            // It may have been asked to go already, and wait for its turn.
+            let _ = self.core.destroy(accepted);
+            self.destroy_now(accepted);
+        }
+        for state in [StreamState::Creating, StreamState::Disconnected, StreamState::Destroying] {
+            let Some(stream) = self.core.streams.get_mut(id) else { return };
+            let is_due = match state {
+                StreamState::Creating => !stream.is_created(),
+                StreamState::Disconnected => stream.is_connected_told(),
+                _ => true,
+            };
+            if is_due && stream.enter(id, state) {
+                let _ = self.call_stream(id, |handler, cx| handler.state(cx, id, state, 0));
+                self.adopt();
+            }
+        }
+        self.core.stream_remove(id);
+        drop(self.handlers.streams.remove(id));
+    }
+
+    /// Tells whomever a connection serves.
+    pub(crate) fn wsi_event(&mut self, id: WsiId, event: WsiEvent<'_>) {
+        let Some(wsi) = self.core.wsis.get(id) else { return };
+        match wsi.binding {
+            Binding::None => {}
+            // Whatever comes now was not asked for (RFC 9112 9.2).
+            Binding::Pooled => self.core.close(id, None),
+            Binding::Stream(stream) => self.stream_event(stream, id, event),
+            Binding::Protocol => {
+                let Some(protocol) = self.handlers.protocols.get_mut(id) else { return };
+                let cx = &mut Cx { core: &mut self.core };
+                let flow = match event {
+                    WsiEvent::Established => protocol.established(cx, id),
+                    WsiEvent::Request(head) => protocol.request(cx, id, head),
+                    WsiEvent::Response(head) => protocol.response(cx, id, head),
+                    WsiEvent::Rx(payload) => protocol.rx(cx, id, payload),
+                    WsiEvent::End(trailers) => protocol.end(cx, id, trailers),
+                };
+                if flow != Flow::Ok {
+                    self.core.effects.push_back(Effect::CloseWsi(id));
+                }
+            }
+        }
+    }
+
+    /// Asks whomever a connection serves for payload.
+    pub(crate) fn ask_tx(&mut self, id: WsiId, tx: &mut Tx<'_>) -> TxFlow {
+        let Some(wsi) = self.core.wsis.get(id) else { return TxFlow::DontSend };
+        match wsi.binding {
+            Binding::None | Binding::Pooled => TxFlow::DontSend,
+            Binding::Stream(stream) => self.stream_tx(stream, id, tx),
+            Binding::Protocol => {
+                let Some(protocol) = self.handlers.protocols.get_mut(id) else { return TxFlow::DontSend };
+                let flow = protocol.writeable(&mut Cx { core: &mut self.core }, id, tx);
+                self.adopt();
+                if matches!(flow, TxFlow::DisconnectMe | TxFlow::DestroyMe) {
+                    self.core.effects.push_back(Effect::CloseWsi(id));
+                }
+                flow
+            }
+        }
+    }
+
+    /// Finds a user for an accepted connection.
+    fn accept(&mut self, id: WsiId) {
+        let Some(vhost) = self.core.wsis.get(id).and_then(|wsi| wsi.vhost) else { return };
+        let user = self.core.vhosts.get(vhost).map(|vhost| vhost.user);
+        let taken = match user {
+            None => false,
+            Some(VhostUser::Protocol) => self.accept_protocol(id, vhost),
+            Some(VhostUser::Stream(server)) => {
+                let alive = self.core.streams.get(server).is_some_and(|stream| !stream.is_dying());
+                let handler =
+                    alive.then(|| self.call_stream(server, |handler, cx| handler.accept(cx, server)));
+                match handler.flatten().flatten() {
+                    Some(handler) => self.core.stream_accepted(server, id, handler),
+                    None => false,
+                }
+            }
+        };
+        self.adopt();
+        if taken {
+            self.core.role_accepted(id);
+        } else {
+            self.core.close(id, None);
+        }
+    }
+
+    fn accept_protocol(&mut self, id: WsiId, vhost: crate::vhost::VhostId) -> bool {
+        let peer = self.core.wsis.get(id).and_then(|wsi| wsi.rare.as_ref()?.peer.clone());
+        let Some(acceptor) = self.handlers.acceptors.get_mut(vhost) else { return false };
+        let Some(protocol) = acceptor.accept(&mut Cx { core: &mut self.core }, id, peer.as_ref()) else {
+            return false;
+        };
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return false };
+        wsi.binding = Binding::Protocol;
+        self.handlers.protocols.insert(id, protocol);
+        self.core.effects.push_back(Effect::Established(id));
+        true
+    }
+}
+
+impl Core {
+    /// What a handler's answer asks for, as if asked last.
+    fn follow(&mut self, id: StreamId, flow: Option<Flow>) {
+        match flow {
+            None | Some(Flow::Ok) => {}
+            Some(Flow::DisconnectMe) => self.effects.push_back(Effect::Disconnect(id)),
+            Some(Flow::DestroyMe) => drop(self.destroy(id)),
+        }
+    }
+
+    pub(crate) fn adopt_protocol(&mut self, id: WsiId, protocol: Box<dyn Protocol>) {
+        self.newborn.push(Newborn::Protocol(id, protocol));
+    }
+}

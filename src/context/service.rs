@@ -1,0 +1,146 @@
+//! One turn of the loop, in its fixed order (DESIGN: "A turn of the loop").
+
+use super::{Context, Timer};
+use crate::error::Error;
+use crate::plat::Ready;
+use crate::wsi::{Flags, WsiId};
+use std::time::Duration;
+
+/// Effects that one turn delivers at most; what is left has the next one, which does not wait.
+const EFFECTS_PER_TURN: usize = 10_000;
+
+impl Context {
+    /// Serves until [`Cx::stop`](super::Cx::stop), then ends all streams and connections.
+    ///
+    /// # Errors
+    /// The poller fails.
+    pub fn run(&mut self) -> Result<(), Error> {
+        while !self.core.stopping {
+            self.service(None)?;
+        }
+        self.core.stopping = false;
+        self.shutdown();
+        Ok(())
+    }
+
+    /// One turn: due timers, connections with something in hand, then what the poller has, waiting for that at most
+    /// `timeout`; `None` waits as long as nothing happens.
+    ///
+    /// # Errors
+    /// The poller fails.
+    pub fn service(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.begin_turn();
+        self.run_due();
+        self.serve_ready();
+        let limit = self.wait_limit(timeout);
+        let mut events = std::mem::take(&mut self.events);
+        let waited = self.core.plat.wait(limit, &mut events);
+        self.core.now = self.core.plat.now();
+        #[cfg(feature = "tls")]
+        self.core.tls.set_wall_secs(self.core.plat.wall_secs());
+        for event in &events {
+            self.note_ready(event);
+        }
+        self.events = events;
+        while let Some(resolution) = self.core.plat.resolved() {
+            let id = WsiId(super::arena::Key::from_token(resolution.token));
+            self.core.resolved(id, resolution.result.map_err(crate::Cause::dns));
+        }
+        let outcome =
+            waited.map_err(|source| Error::Io { what: "wait for events", address: None, source })?;
+        if outcome.woken {
+            self.core.tell_woken();
+        }
+        self.serve_ready();
+        Ok(())
+    }
+
+    pub(super) fn begin_turn(&mut self) {
+        self.core.now = self.core.plat.now();
+        self.core.effects_left = EFFECTS_PER_TURN;
+    }
+
+    /// When the loop has to be served next without a word from the poller; `None` is never. For loops of others.
+    pub fn next_deadline(&mut self) -> Option<crate::Us> {
+        if self.has_pending() {
+            return Some(self.core.now);
+        }
+        self.core.suls.next_due()
+    }
+
+    /// There is work that needs no wait.
+    fn has_pending(&self) -> bool {
+        self.core.stopping || !self.core.ready.is_empty() || !self.core.effects.is_empty()
+    }
+
+    /// A turn now would find something to do.
+    pub(crate) fn has_work(&mut self, now: crate::Us) -> bool {
+        self.has_pending()
+            || self.core.plat.has_ready()
+            || self.core.suls.next_due().is_some_and(|due| due <= now)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.core.stopping
+    }
+
+    fn wait_limit(&mut self, timeout: Option<Duration>) -> Option<Duration> {
+        if self.has_pending() {
+            return Some(Duration::ZERO);
+        }
+        let due = self.core.suls.next_due().map(|at| at.saturating_sub(self.core.now));
+        match (due, timeout) {
+            (Some(due), Some(timeout)) => Some(due.min(timeout)),
+            (due, timeout) => due.or(timeout),
+        }
+    }
+
+    /// Runs what is due now, each with all that follows from it. What is scheduled meanwhile has the next turn, so that a
+    /// timer that sets itself again does not hold the loop.
+    fn run_due(&mut self) {
+        let count = self.core.suls.len();
+        let now = self.core.now;
+        for _ in 0..count {
+            if !self.settle() {
+                return;
+            }
+            let Some(timer) = self.core.suls.pop_due(now) else { return };
+            match timer {
+                Timer::Wsi(id) => self.wsi_timer(id),
+                Timer::Stream(id, what) => self.core.stream_timer(id, what),
+                Timer::Listener(id) => self.core.schedule(id),
+                Timer::App(call) => self.core.effects.push_back(super::Effect::Call(call)),
+            }
+        }
+        self.settle();
+    }
+
+    /// Serves those that are in the queue now; who comes back into it has the next turn.
+    fn serve_ready(&mut self) {
+        for _ in 0..self.core.ready.len() {
+            if !self.settle() {
+                return;
+            }
+            let Some(id) = self.core.ready.pop_front() else { return };
+            self.serve(id);
+        }
+        self.settle();
+    }
+
+    fn note_ready(&mut self, event: &Ready) {
+        let id = WsiId(super::arena::Key::from_token(event.token));
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        let mut bits = 0;
+        if event.readable || event.read_closed || event.error {
+            bits |= Flags::READABLE;
+        }
+        if event.writable || event.error {
+            bits |= Flags::WRITABLE;
+        }
+        if event.read_closed || event.error {
+            bits |= Flags::READ_CLOSED;
+        }
+        wsi.flags.set(bits);
+        self.core.schedule(id);
+    }
+}

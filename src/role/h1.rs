@@ -1,0 +1,232 @@
+//! HTTP/1.1: the events of its engine to bindings, and their requests and responses to the engine.
+
+use super::{Framed, Role};
+use crate::cause::Cause;
+use crate::context::scratch::{PREFIX_ROOM, Scratch};
+use crate::context::{Context, Core, WsiEvent};
+use crate::error::Error;
+use crate::http::{BodyLength, Method, Status};
+use crate::wsi::{Flags, Wait, WsiId, WsiState};
+use h1::{Engine, Event};
+
+/// Lets the engine frame a payload; a message whose declared length is reached is over, said or not.
+pub(super) fn frame(engine: &mut Engine, len: usize, is_eom: bool) -> Result<Framed, h1::EncodeError> {
+    let is_eom = is_eom || engine.tx_left() == Some(len as u64);
+    let frame = engine.frame(len, is_eom)?;
+    let mut prefix = [0; PREFIX_ROOM];
+    let from = frame.prefix();
+    let prefix_len = from.len().min(PREFIX_ROOM);
+    for (to, byte) in prefix.iter_mut().zip(from) {
+        *to = *byte;
+    }
+    Ok(Framed { prefix, prefix_len, suffix: frame.suffix(), keep: !frame.is_suppressed() })
+}
+
+impl Context {
+    pub(super) fn h1_input(&mut self, id: WsiId, bytes: &[u8], scratch: &mut Scratch) -> usize {
+        let mut done = 0;
+        loop {
+            // What an event leads to comes before the next event.
+            if !self.settle() {
+                self.core.schedule(id);
+                return done;
+            }
+            let Some(wsi) = self.core.wsis.get_mut(id) else { return bytes.len() };
+            if wsi.state() != WsiState::Open || wsi.flags.has(Flags::RX_FLOW_OFF) {
+                return done;
+            }
+            let Role::H1(engine) = &mut wsi.role else { return done };
+            let left = bytes.get(done..).unwrap_or_default();
+            match engine.input(left, &mut scratch.head) {
+                Ok((0, None)) => {
+                    self.h1_waits(id, !left.is_empty());
+                    return done;
+                }
+                Ok((used, event)) => {
+                    let piece = left.get(..used).unwrap_or_default();
+                    done += used;
+                    if let Some(event) = event {
+                        self.h1_event(id, event, piece, scratch);
+                    }
+                }
+                Err(error) => {
+                    self.h1_error(id, error);
+                    return bytes.len();
+                }
+            }
+        }
+    }
+
+    fn h1_event(&mut self, id: WsiId, event: Event, piece: &[u8], scratch: &mut Scratch) {
+        match event {
+            Event::Request => {
+                self.core.wait_for(id, Wait::Request, self.core.timeouts.request);
+                self.wsi_event(id, WsiEvent::Request(&scratch.head));
+                self.h1_continue(id);
+            }
+            Event::Informational | Event::Response => {
+                self.core.wait_for(id, Wait::Response, self.core.timeouts.response);
+                self.wsi_event(id, WsiEvent::Response(&scratch.head));
+            }
+            Event::Body(range) => {
+                let (why, limit) = match self.core.wsis.get(id) {
+                    Some(wsi) if wsi.flags.has(Flags::ACCEPTED) => {
+                        (Wait::Request, self.core.timeouts.request)
+                    }
+                    _ => (Wait::Response, self.core.timeouts.response),
+                };
+                self.core.wait_for(id, why, limit);
+                self.wsi_event(id, WsiEvent::Rx(piece.get(range).unwrap_or_default()));
+            }
+            Event::End => {
+                self.core.wait_no_more(id);
+                self.wsi_event(id, WsiEvent::End(&scratch.head));
+                self.core.h1_progress(id);
+            }
+            // Nobody asks for an upgrade before the ws role does; a server that offers one unasked breaks the rules
+            // (RFC 9110 7.8).
+            Event::Upgraded => {
+                self.core.close(id, Some(Cause::protocol("the server switched protocols unasked")));
+            }
+        }
+        let may_write = |wsi: &crate::wsi::Wsi| {
+            wsi.flags.has(Flags::WRITABLE) && wsi.flags.any(Flags::WANT_TX | Flags::WANT_FLUSH)
+        };
+        if self.settle() && self.core.wsis.get(id).is_some_and(may_write) {
+            self.write_turn(id, scratch);
+        }
+    }
+
+    /// RFC 9110 10.1.1: a client that waits for leave to send its body gets it, unless the response is there already.
+    fn h1_continue(&mut self, id: WsiId) {
+        if !self.settle() {
+            return;
+        }
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        let Role::H1(engine) = &mut wsi.role else { return };
+        if engine.expects_continue() && engine.encode_informational(Status::CONTINUE, &mut wsi.front).is_ok()
+        {
+            self.core.wsi_request_flush(id);
+        }
+    }
+
+    /// The engine wants more bytes: how long the peer may take for them depends on whether it has begun.
+    fn h1_waits(&mut self, id: WsiId, begun: bool) {
+        let Some(wsi) = self.core.wsis.get(id) else { return };
+        if begun && wsi.deadline.is(Wait::KeepAlive) {
+            self.core.wait_for(id, Wait::Request, self.core.timeouts.request);
+        }
+    }
+
+    fn h1_error(&mut self, id: WsiId, error: h1::Error) {
+        let cause = Cause::protocol(&error.to_string());
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        let Role::H1(engine) = &mut wsi.role else { return };
+        if wsi.flags.has(Flags::ACCEPTED) {
+            engine.error_response(error, &mut wsi.front);
+            self.core.wsi_request_flush(id);
+            return self.core.close_flushed(id, Some(cause));
+        }
+        self.core.close(id, Some(cause));
+    }
+
+    pub(super) fn h1_eof(&mut self, id: WsiId, scratch: &mut Scratch) {
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        let is_server = wsi.flags.has(Flags::ACCEPTED);
+        let Role::H1(engine) = &mut wsi.role else { return };
+        scratch.head.clear();
+        match engine.input_eof() {
+            Ok(Some(event)) => {
+                self.h1_event(id, event, &[], scratch);
+                self.core.h1_progress(id);
+            }
+            Ok(None) if is_server && !engine.tx_done() => {}
+            Ok(None) if is_server => self.core.close_flushed(id, None),
+            Ok(None) => self.core.close(id, Some(Cause::closed(crate::cause::Phase::Answering))),
+            Err(error) => self.core.close(id, Some(Cause::protocol(&error.to_string()))),
+        }
+    }
+}
+
+impl Core {
+    /// After anything that may have completed an exchange.
+    pub(super) fn h1_progress(&mut self, id: WsiId) {
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        if !wsi.flags.has(Flags::ACCEPTED) || wsi.state() != WsiState::Open {
+            return;
+        }
+        let Role::H1(engine) = &mut wsi.role else { return };
+        if !engine.tx_done() || wsi.deadline.is(Wait::KeepAlive) {
+            return;
+        }
+        if !engine.may_reuse() || (engine.rx_done() && wsi.flags.has(Flags::EOF)) {
+            return self.close_flushed(id, None);
+        }
+        if engine.rx_done() {
+            self.wait_for(id, Wait::KeepAlive, self.timeouts.keep_alive);
+            let Some(wsi) = self.wsis.get(id) else { return };
+            if !wsi.rest.is_empty() || wsi.flags.any(Flags::READABLE) {
+                self.schedule(id);
+            }
+        }
+    }
+
+    /// Queues the head of a request on an idle client connection. It goes out with the first piece of its body, if
+    /// that is asked for in the same breath.
+    pub(crate) fn http_request<'a>(
+        &mut self,
+        id: WsiId,
+        method: Method,
+        target: &[u8],
+        host: &[u8],
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        body: BodyLength,
+    ) -> Result<(), Error> {
+        let limit = self.timeouts.response;
+        let wsi = self.wsis.get_mut(id).ok_or(Error::Stale)?;
+        let state = wsi.state();
+        let Role::H1(engine) = &mut wsi.role else { return Err(Error::WrongRole) };
+        if state != WsiState::Open {
+            return Err(Error::NotConnected);
+        }
+        self.spares.lend(&mut wsi.front);
+        engine
+            .encode_request(method, target, host, fields, body, &mut wsi.front)
+            .map_err(|e| Error::Http(e.to_string()))?;
+        self.wait_for(id, Wait::Response, limit);
+        self.wsi_request_flush(id);
+        Ok(())
+    }
+
+    /// Queues the head of the response to the request at hand.
+    pub(crate) fn http_respond<'a>(
+        &mut self,
+        id: WsiId,
+        status: Status,
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        body: BodyLength,
+    ) -> Result<(), Error> {
+        let wsi = self.wsis.get_mut(id).ok_or(Error::Stale)?;
+        let state = wsi.state();
+        let Role::H1(engine) = &mut wsi.role else { return Err(Error::WrongRole) };
+        if state != WsiState::Open {
+            return Err(Error::NotConnected);
+        }
+        self.spares.lend(&mut wsi.front);
+        engine
+            .encode_response(status, fields, body, &mut wsi.front)
+            .map_err(|e| Error::Http(e.to_string()))?;
+        self.wsi_request_flush(id);
+        Ok(())
+    }
+
+    /// A fresh server connection waits for its first request.
+    pub(crate) fn h1_serve(&mut self, id: WsiId) {
+        self.wait_for(id, Wait::Request, self.timeouts.request);
+    }
+
+    /// The message that goes out is complete.
+    pub(crate) fn h1_tx_done(&self, id: WsiId) -> bool {
+        matches!(self.wsis.get(id).map(|wsi| &wsi.role), Some(Role::H1(engine)) if engine.tx_done())
+    }
+}

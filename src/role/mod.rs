@@ -1,0 +1,168 @@
+//! Roles: what a connection speaks at present. The engines are crates of their own under `roles/`; here is what binds
+//! their events to connections, a file per engine. A new role is a variant, an arm in each match below, and a file.
+
+#[cfg(feature = "h1")]
+mod h1;
+
+use crate::cause::Cause;
+use crate::context::scratch::{PREFIX_ROOM, Scratch};
+use crate::context::{Context, Core, WsiEvent};
+use crate::wsi::{ClientRole, WsiId};
+
+/// What a wsi speaks.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// Accepts connections.
+    Listen,
+    /// Bytes as they come.
+    Raw,
+    #[cfg(feature = "h1")]
+    H1(Box<::h1::Engine>),
+}
+
+/// What a role puts around a payload that stands in the loop's buffer.
+#[derive(Debug)]
+pub(crate) struct Framed {
+    pub(crate) prefix: [u8; PREFIX_ROOM],
+    pub(crate) prefix_len: usize,
+    pub(crate) suffix: &'static [u8],
+    /// False when the message may have no payload: nothing of it is sent.
+    pub(crate) keep: bool,
+}
+
+impl Framed {
+    const BARE: Self = Self { prefix: [0; PREFIX_ROOM], prefix_len: 0, suffix: &[], keep: true };
+}
+
+impl Role {
+    pub(crate) fn for_client(role: ClientRole) -> Self {
+        match role {
+            ClientRole::Raw => Self::Raw,
+            #[cfg(feature = "h1")]
+            ClientRole::H1 => Self::H1(Box::new(::h1::Engine::client(::h1::Limits::default()))),
+        }
+    }
+
+    /// The role takes no bytes until something else has happened.
+    pub(crate) fn is_rx_paused(&self) -> bool {
+        match self {
+            Self::Listen | Self::Raw => false,
+            #[cfg(feature = "h1")]
+            Self::H1(engine) => engine.is_paused(),
+        }
+    }
+
+    /// There is something to tell for which no more bytes are needed.
+    pub(crate) fn has_event(&self) -> bool {
+        match self {
+            Self::Listen | Self::Raw => false,
+            #[cfg(feature = "h1")]
+            Self::H1(engine) => engine.has_event(),
+        }
+    }
+
+    /// How much payload the message at hand has room for.
+    pub(crate) fn tx_room(&self) -> u64 {
+        match self {
+            Self::Listen | Self::Raw => u64::MAX,
+            #[cfg(feature = "h1")]
+            Self::H1(engine) => engine.tx_left().unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Somebody else may use the connection after its present user.
+    pub(crate) fn may_reuse(&self) -> bool {
+        match self {
+            Self::Listen | Self::Raw => false,
+            #[cfg(feature = "h1")]
+            Self::H1(engine) => engine.is_idle() && engine.may_reuse(),
+        }
+    }
+}
+
+impl Context {
+    /// Gives received bytes to the role, and its events to the binding. Returns how many are done with.
+    pub(crate) fn role_input(&mut self, id: WsiId, bytes: &[u8], scratch: &mut Scratch) -> usize {
+        let Some(wsi) = self.core.wsis.get(id) else { return bytes.len() };
+        match &wsi.role {
+            Role::Listen => bytes.len(),
+            Role::Raw => {
+                if !self.settle() {
+                    self.core.schedule(id);
+                    return 0;
+                }
+                self.wsi_event(id, WsiEvent::Rx(bytes));
+                bytes.len()
+            }
+            #[cfg(feature = "h1")]
+            Role::H1(_) => self.h1_input(id, bytes, scratch),
+        }
+    }
+
+    /// The peer has ended its side, and the role has had every byte of it.
+    pub(crate) fn role_eof(&mut self, id: WsiId, scratch: &mut Scratch) {
+        let Some(wsi) = self.core.wsis.get(id) else { return };
+        match &wsi.role {
+            Role::Listen | Role::Raw => {
+                let _ = scratch;
+                self.core.close_flushed(id, None);
+            }
+            #[cfg(feature = "h1")]
+            Role::H1(_) => self.h1_eof(id, scratch),
+        }
+    }
+
+    /// Frames `len` bytes of payload; `None` when the role refuses, and the connection is closed for it.
+    pub(crate) fn role_frame(&mut self, id: WsiId, len: usize, is_eom: bool) -> Option<Framed> {
+        let wsi = self.core.wsis.get_mut(id)?;
+        match &mut wsi.role {
+            Role::Listen | Role::Raw => Some(Framed::BARE),
+            #[cfg(feature = "h1")]
+            Role::H1(engine) => match h1::frame(engine, len, is_eom) {
+                Ok(framed) => Some(framed),
+                Err(error) => {
+                    self.core.close(id, Some(Cause::protocol(&error.to_string())));
+                    None
+                }
+            },
+        }
+    }
+
+    /// A framed payload is on its way.
+    pub(crate) fn framed_sent(&mut self, id: WsiId) {
+        self.core.role_progress(id);
+    }
+
+    /// The socket has taken all that there was.
+    pub(crate) fn role_sent(&mut self, id: WsiId) {
+        self.core.role_progress(id);
+    }
+
+    /// What a server waited for from its peer did not come.
+    pub(crate) fn request_timed_out(&mut self, id: WsiId) {
+        self.core.close_flushed(id, Some(Cause::timeout(crate::cause::Phase::Answering)));
+    }
+}
+
+impl Core {
+    /// A server connection has found its user.
+    pub(crate) fn role_accepted(&mut self, id: WsiId) {
+        let Some(wsi) = self.wsis.get(id) else { return };
+        match &wsi.role {
+            Role::Listen | Role::Raw => {}
+            #[cfg(feature = "h1")]
+            Role::H1(_) => self.h1_serve(id),
+        }
+        self.schedule(id);
+    }
+
+    /// Looks whether the exchange at hand is complete, and what follows from that.
+    pub(crate) fn role_progress(&mut self, id: WsiId) {
+        let Some(wsi) = self.wsis.get(id) else { return };
+        match &wsi.role {
+            Role::Listen | Role::Raw => {}
+            #[cfg(feature = "h1")]
+            Role::H1(_) => self.h1_progress(id),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Wsi: network connections. A socket, TLS when asked for, the role it plays at present, and whom it serves.
+//!
+//! Nothing here knows what a policy is. What a wsi has to tell goes to its [`Binding`], by the same events and the
+//! same requests whether that is user code ([`Protocol`]) or a secure stream. The work on one connection is cut by
+//! phase and direction: `connect`, `tls`, `read`, `write`, `close`.
+
+mod close;
+mod connect;
+mod protocol;
+mod read;
+mod state;
+mod timeout;
+#[cfg(feature = "tls")]
+mod tls;
+mod write;
+
+pub(crate) use close::Closing;
+pub use connect::{ClientInfo, ClientRole, Target};
+pub(crate) use connect::{Connecting, PoolKey};
+pub use protocol::{Acceptor, Protocol};
+pub(crate) use state::WsiState;
+pub(crate) use timeout::{Deadline, Wait};
+
+use crate::context::arena::id;
+use crate::plat::{Address, Socket};
+use crate::role::Role;
+use crate::secure_stream::StreamId;
+use crate::vhost::VhostId;
+
+id! {
+    /// A connection: `struct lws` of libwebsockets. Good until the connection is closed, stale ever after.
+    WsiId, "wsi"
+}
+
+/// Whom a connection serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binding {
+    /// Nobody: a listener, or a connection on its way out.
+    None,
+    /// User code that lies beside it in the context's handlers.
+    Protocol,
+    Stream(StreamId),
+    /// Nobody at the moment: kept for the next stream to the same endpoint.
+    Pooled,
+}
+
+/// A few words of flags; one bit each, so that an idle connection stays small.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Flags(u16);
+
+impl Flags {
+    /// The poller said so, and no read has met `WouldBlock` since: edges are reported once.
+    pub(crate) const READABLE: u16 = 1;
+    pub(crate) const WRITABLE: u16 = 1 << 1;
+    /// In the queue of those to be served.
+    pub(crate) const QUEUED: u16 = 1 << 2;
+    /// The binding asked for a tx callback.
+    pub(crate) const WANT_TX: u16 = 1 << 3;
+    /// There are fronts, or TLS has something to say.
+    pub(crate) const WANT_FLUSH: u16 = 1 << 4;
+    /// The binding takes no more payload for now.
+    pub(crate) const RX_FLOW_OFF: u16 = 1 << 5;
+    /// The peer has sent its last byte, and we have read it.
+    pub(crate) const EOF: u16 = 1 << 6;
+    /// The poller saw the peer's end: a short read does not mean that all was read.
+    pub(crate) const READ_CLOSED: u16 = 1 << 7;
+    /// Accepted from a listener.
+    pub(crate) const ACCEPTED: u16 = 1 << 8;
+    /// Has served somebody before: what fails now may be the peer's idle close crossing our request.
+    pub(crate) const REUSED: u16 = 1 << 9;
+    /// The present user has received something from the peer.
+    pub(crate) const GOT_RX: u16 = 1 << 10;
+    /// TLS has told the peer that nothing more will come.
+    pub(crate) const GOODBYE: u16 = 1 << 11;
+
+    pub(crate) const fn has(self, bits: u16) -> bool {
+        self.0 & bits == bits
+    }
+
+    pub(crate) const fn any(self, bits: u16) -> bool {
+        self.0 & bits != 0
+    }
+
+    pub(crate) fn set(&mut self, bits: u16) {
+        self.0 |= bits;
+    }
+
+    pub(crate) fn clear(&mut self, bits: u16) {
+        self.0 &= !bits;
+    }
+}
+
+/// One network connection.
+#[derive(Debug)]
+pub(crate) struct Wsi {
+    pub(crate) socket: Option<Socket>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Box<crate::tls::Session>>,
+    pub(crate) role: Role,
+    pub(crate) binding: Binding,
+    state: WsiState,
+    pub(crate) flags: Flags,
+    pub(crate) vhost: Option<VhostId>,
+    /// Received, not yet taken by the role. Bounded: nothing is read while it can not be taken.
+    pub(crate) rest: Vec<u8>,
+    /// Heads that go out before the next payload, in one write with it.
+    pub(crate) front: Vec<u8>,
+    /// What the socket did not take, from `unsent_at` on.
+    pub(crate) unsent: Vec<u8>,
+    pub(crate) unsent_at: usize,
+    pub(crate) deadline: Deadline,
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+/// What only some connections have.
+#[derive(Debug, Default)]
+pub(crate) struct Rare {
+    pub(crate) connecting: Option<Connecting>,
+    pub(crate) pool_key: Option<PoolKey>,
+    pub(crate) peer: Option<Address>,
+    pub(crate) closing: Option<Closing>,
+}
+
+impl Wsi {
+    pub(crate) fn new(socket: Option<Socket>, role: Role, binding: Binding, state: WsiState) -> Self {
+        Self {
+            socket,
+            #[cfg(feature = "tls")]
+            tls: None,
+            role,
+            binding,
+            state,
+            flags: Flags::default(),
+            vhost: None,
+            rest: Vec::new(),
+            front: Vec::new(),
+            unsent: Vec::new(),
+            unsent_at: 0,
+            deadline: Deadline::default(),
+            rare: None,
+        }
+    }
+
+    pub(crate) fn state(&self) -> WsiState {
+        self.state
+    }
+
+    /// The only writer of a state.
+    pub(crate) fn enter(&mut self, id: WsiId, next: WsiState) {
+        debug_assert!(next.may_follow(self.state), "{id}: {:?} -> {next:?}", self.state);
+        log::trace!(target: "millstream::wsi", "{id}: {:?} -> {next:?}", self.state);
+        self.state = next;
+    }
+
+    pub(crate) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// The role can take no bytes at present: somebody else has to move first.
+    pub(crate) fn is_rx_paused(&self) -> bool {
+        self.flags.has(Flags::RX_FLOW_OFF) || self.role.is_rx_paused()
+    }
+}

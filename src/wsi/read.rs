@@ -1,0 +1,260 @@
+//! The way in: socket, TLS, role, binding. Each step looks the connection up anew, because the step before may have
+//! ended it.
+
+use super::{Binding, Flags, WsiId, WsiState};
+use crate::cause::{Cause, Phase};
+use crate::context::scratch::Scratch;
+use crate::context::{Context, Core};
+use crate::role::Role;
+use std::io::ErrorKind;
+
+/// What one connection may read in one turn of the loop before the others have theirs.
+pub(super) const RX_BUDGET: usize = 64 * 1024;
+
+/// What a read of the socket came to.
+enum Got {
+    Bytes(usize),
+    Nothing,
+    Eof,
+    Gone,
+}
+
+impl Context {
+    /// Serves a connection that the poller, a timer or a request has put into the queue.
+    pub(crate) fn serve(&mut self, id: WsiId) {
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        wsi.flags.clear(Flags::QUEUED);
+        match wsi.state() {
+            WsiState::Resolving => {}
+            WsiState::Connecting => self.serve_connecting(id),
+            #[cfg(feature = "tls")]
+            WsiState::Handshaking => self.serve_handshaking(id),
+            #[cfg(not(feature = "tls"))]
+            WsiState::Handshaking => {}
+            WsiState::Open if matches!(wsi.role, Role::Listen) => self.serve_listener(id),
+            WsiState::Open => self.serve_open(id),
+            WsiState::Flushing => {
+                let mut scratch = std::mem::take(&mut self.scratch);
+                self.write_turn(id, &mut scratch);
+                self.scratch = scratch;
+            }
+            WsiState::Lingering => self.serve_lingering(id),
+        }
+    }
+
+    /// Writeable before readable, as lws does where it matters; then whatever the reading has given reason to write.
+    fn serve_open(&mut self, id: WsiId) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        self.write_turn(id, &mut scratch);
+        self.read_turn(id, &mut scratch);
+        self.write_turn(id, &mut scratch);
+        self.scratch = scratch;
+        let Some(wsi) = self.core.wsis.get(id) else { return };
+        let to_write = wsi.flags.has(Flags::WRITABLE) && wsi.flags.any(Flags::WANT_TX | Flags::WANT_FLUSH);
+        if wsi.state() == WsiState::Open && (to_write || self.has_input(id)) {
+            self.core.schedule(id);
+        }
+    }
+
+    /// There is something that the role could take now, without a word from the poller.
+    fn has_input(&self, id: WsiId) -> bool {
+        let Some(wsi) = self.core.wsis.get(id) else { return false };
+        if wsi.is_rx_paused() {
+            return false;
+        }
+        #[cfg(feature = "tls")]
+        if wsi.tls.as_ref().is_some_and(|tls| tls.has_plain()) {
+            return true;
+        }
+        wsi.flags.has(Flags::READABLE)
+    }
+
+    fn read_turn(&mut self, id: WsiId, scratch: &mut Scratch) {
+        let mut budget = RX_BUDGET;
+        while budget > 0 {
+            if !self.settle() {
+                return self.core.schedule(id);
+            }
+            if !self.feed_rest(id, scratch) {
+                return;
+            }
+            let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+            if wsi.state() != WsiState::Open || wsi.is_rx_paused() {
+                return;
+            }
+            if wsi.flags.has(Flags::EOF) {
+                return self.peer_ended(id, scratch);
+            }
+            let got = self.receive(id, scratch);
+            match got {
+                Got::Bytes(len) => {
+                    budget = budget.saturating_sub(len);
+                    let bytes = std::mem::take(self.plain_of(id, scratch));
+                    self.take_in(id, bytes.get(..len).unwrap_or_default(), scratch);
+                    self.put_back(bytes, scratch);
+                }
+                Got::Nothing | Got::Gone => return,
+                Got::Eof => {
+                    if let Some(wsi) = self.core.wsis.get_mut(id) {
+                        wsi.flags.set(Flags::EOF);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The buffer in which the plaintext of a connection stands after [`Self::receive`].
+    #[cfg_attr(not(feature = "tls"), allow(clippy::unused_self))]
+    fn plain_of<'s>(&self, id: WsiId, scratch: &'s mut Scratch) -> &'s mut Vec<u8> {
+        #[cfg(feature = "tls")]
+        if self.core.wsis.get(id).is_some_and(|wsi| wsi.tls.is_some()) {
+            return &mut scratch.plain;
+        }
+        let _ = id;
+        &mut scratch.rx
+    }
+
+    #[allow(clippy::unused_self)]
+    fn put_back(&self, bytes: Vec<u8>, scratch: &mut Scratch) {
+        if scratch.rx.is_empty() {
+            scratch.rx = bytes;
+        } else {
+            scratch.plain = bytes;
+        }
+    }
+
+    /// One read's worth of plaintext.
+    fn receive(&mut self, id: WsiId, scratch: &mut Scratch) -> Got {
+        #[cfg(feature = "tls")]
+        if self.core.wsis.get(id).is_some_and(|wsi| wsi.tls.is_some()) {
+            return self.receive_tls(id, scratch);
+        }
+        self.core.receive_raw(id, &mut scratch.rx)
+    }
+
+    #[cfg(feature = "tls")]
+    fn receive_tls(&mut self, id: WsiId, scratch: &mut Scratch) -> Got {
+        use crate::tls::PlainRead;
+        loop {
+            let Some(wsi) = self.core.wsis.get_mut(id) else { return Got::Gone };
+            let Some(tls) = &mut wsi.tls else { return Got::Gone };
+            match tls.read_plain(&mut scratch.plain) {
+                PlainRead::Data(len) => return Got::Bytes(len),
+                PlainRead::CloseNotify => return Got::Eof,
+                PlainRead::Empty => {}
+            }
+            let len = match self.core.receive_raw(id, &mut scratch.rx) {
+                Got::Bytes(len) => len,
+                Got::Eof => {
+                    // RFC 8446 6.1: an end without close_notify may be an attacker's.
+                    self.core.close(id, Some(Cause::truncated()));
+                    return Got::Gone;
+                }
+                other => return other,
+            };
+            if !self.feed_tls(id, scratch, len) {
+                return Got::Gone;
+            }
+        }
+    }
+
+    /// What an earlier turn left over goes first. False when the role can not take it now, or the connection is gone.
+    fn feed_rest(&mut self, id: WsiId, scratch: &mut Scratch) -> bool {
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return false };
+        if wsi.is_rx_paused() {
+            return false;
+        }
+        if wsi.rest.is_empty() && !wsi.role.has_event() {
+            return true;
+        }
+        let rest = std::mem::take(&mut wsi.rest);
+        let taken = self.role_input(id, &rest, scratch);
+        self.keep_rest(id, rest, taken);
+        true
+    }
+
+    /// New bytes, behind whatever was left over.
+    fn take_in(&mut self, id: WsiId, bytes: &[u8], scratch: &mut Scratch) {
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        wsi.flags.set(Flags::GOT_RX);
+        if wsi.rest.is_empty() {
+            let taken = self.role_input(id, bytes, scratch);
+            let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+            let left = bytes.get(taken..).unwrap_or_default();
+            if !left.is_empty() && wsi.state() == WsiState::Open {
+                self.core.spares.lend(&mut wsi.rest);
+                wsi.rest.extend_from_slice(left);
+            }
+            return;
+        }
+        let mut rest = std::mem::take(&mut wsi.rest);
+        rest.extend_from_slice(bytes);
+        let taken = self.role_input(id, &rest, scratch);
+        self.keep_rest(id, rest, taken);
+    }
+
+    fn keep_rest(&mut self, id: WsiId, mut rest: Vec<u8>, taken: usize) {
+        rest.drain(..taken.min(rest.len()));
+        match self.core.wsis.get_mut(id) {
+            Some(wsi) if !rest.is_empty() && wsi.state() == WsiState::Open => {
+                wsi.rest = rest;
+            }
+            _ => self.core.spares.take_back(&mut rest),
+        }
+    }
+
+    /// The peer has ended its side, and all that it sent has been taken.
+    fn peer_ended(&mut self, id: WsiId, scratch: &mut Scratch) {
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        if wsi.binding == Binding::Pooled {
+            return self.core.close(id, None);
+        }
+        self.role_eof(id, scratch);
+    }
+}
+
+impl Core {
+    /// One read of the socket. A short one empties it, where the poller has not seen the peer's end yet: epoll then
+    /// reports the next byte as a new edge (epoll(7), question 9).
+    fn receive_raw(&mut self, id: WsiId, into: &mut [u8]) -> Got {
+        loop {
+            let Some(wsi) = self.wsis.get_mut(id) else { return Got::Gone };
+            if !wsi.flags.has(Flags::READABLE) {
+                return Got::Nothing;
+            }
+            let Some(socket) = &mut wsi.socket else { return Got::Gone };
+            match socket.read(into) {
+                Ok(0) => return Got::Eof,
+                Ok(len) => {
+                    if len < into.len() && !wsi.flags.has(Flags::READ_CLOSED) {
+                        wsi.flags.clear(Flags::READABLE);
+                    }
+                    return Got::Bytes(len);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    wsi.flags.clear(Flags::READABLE);
+                    return Got::Nothing;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.close(id, Some(Cause::tcp(Phase::Established, &error)));
+                    return Got::Gone;
+                }
+            }
+        }
+    }
+
+    /// The bytes of a handshake, which go nowhere but to TLS. False when there are none now.
+    #[cfg(feature = "tls")]
+    pub(super) fn receive_for_tls(&mut self, id: WsiId, into: &mut [u8]) -> Result<Option<usize>, ()> {
+        match self.receive_raw(id, into) {
+            Got::Bytes(len) => Ok(Some(len)),
+            Got::Nothing => Ok(None),
+            Got::Eof => {
+                self.close(id, Some(Cause::closed(Phase::Securing)));
+                Err(())
+            }
+            Got::Gone => Err(()),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! How long a connection may wait, for whatever it waits for.
+
+use super::{WsiId, WsiState};
+use crate::Us;
+use crate::cause::{Cause, Phase, Reason};
+use crate::context::{Context, Core, SulId, Timer};
+use std::time::Duration;
+
+/// What a connection waits for; each has its bound in [`Timeouts`](crate::Timeouts).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Wait {
+    #[default]
+    Nothing,
+    /// A name, or a socket that connects.
+    Connect,
+    Tls,
+    /// Client: the response, or its next piece.
+    Response,
+    /// Server: a request head that has begun, or its body's next piece.
+    Request,
+    /// Server: the next request.
+    KeepAlive,
+    /// Client: the next user.
+    Pooled,
+    /// The peer's reading of our last bytes, or its goodbye.
+    Linger,
+}
+
+/// The one deadline of a connection. Moving it later costs a store: the timer that is set finds out when it fires.
+#[derive(Debug, Default)]
+pub(crate) struct Deadline {
+    why: Wait,
+    at: Us,
+    sul: Option<(SulId, Us)>,
+}
+
+impl Deadline {
+    pub(crate) fn is(&self, why: Wait) -> bool {
+        self.why == why
+    }
+}
+
+impl Core {
+    /// Waits for `why` from now on, in place of whatever was waited for.
+    pub(crate) fn wait_for(&mut self, id: WsiId, why: Wait, limit: Duration) {
+        let at = self.now.saturating_add(limit);
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        wsi.deadline.why = why;
+        wsi.deadline.at = at;
+        match wsi.deadline.sul {
+            Some((_, set)) if set <= at => {}
+            old => {
+                if let Some((sul, _)) = old {
+                    self.suls.cancel(sul);
+                }
+                wsi.deadline.sul = Some((self.suls.schedule(at, Timer::Wsi(id)), at));
+            }
+        }
+    }
+
+    /// Waits for nothing, and will not wake the loop for it.
+    pub(crate) fn wait_no_more(&mut self, id: WsiId) {
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        wsi.deadline.why = Wait::Nothing;
+        if let Some((sul, _)) = wsi.deadline.sul.take() {
+            self.suls.cancel(sul);
+        }
+    }
+}
+
+impl Context {
+    /// The timer of a connection has run out: perhaps the deadline has moved meanwhile.
+    pub(crate) fn wsi_timer(&mut self, id: WsiId) {
+        let now = self.core.now;
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        wsi.deadline.sul = None;
+        let (why, at) = (wsi.deadline.why, wsi.deadline.at);
+        if why == Wait::Nothing {
+            return;
+        }
+        if at > now {
+            wsi.deadline.sul = Some((self.core.suls.schedule(at, Timer::Wsi(id)), at));
+            return;
+        }
+        log::debug!(target: "millstream::wsi", "{id}: waited long enough ({why:?})");
+        let state = wsi.state();
+        match why {
+            Wait::Nothing => {}
+            Wait::Connect if state == WsiState::Connecting => {
+                self.core.connect_failed(id, Phase::Connecting, Reason::TimedOut);
+            }
+            Wait::Connect => self.core.close(id, Some(Cause::timeout(Phase::Resolving))),
+            Wait::Tls => self.core.close(id, Some(Cause::timeout(Phase::Securing))),
+            Wait::Response => self.core.close(id, Some(Cause::timeout(Phase::Answering))),
+            Wait::Request => self.request_timed_out(id),
+            Wait::KeepAlive => self.core.close_flushed(id, None),
+            Wait::Pooled => self.core.close(id, None),
+            Wait::Linger => self.core.remove(id),
+        }
+    }
+}

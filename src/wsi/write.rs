@@ -1,0 +1,285 @@
+//! The way out: binding, role, TLS, socket; one write per callback. What the socket does not take is finished before
+//! the next callback.
+
+use super::{Flags, WsiId, WsiState};
+use crate::cause::{Cause, Phase};
+use crate::context::scratch::{FRONT_ROOM, PREFIX_ROOM, SUFFIX_ROOM, Scratch, TX_SIZE};
+use crate::context::{Context, Core};
+use crate::role::Framed;
+use crate::secure_stream::{Tx, TxFlow, TxState};
+use std::io::ErrorKind;
+
+/// What one connection may send in one turn of the loop before the others have theirs.
+const TX_BUDGET: usize = 64 * 1024;
+
+impl Core {
+    /// A tx callback when the way is clear.
+    pub(crate) fn wsi_request_tx(&mut self, id: WsiId) {
+        if let Some(wsi) = self.wsis.get_mut(id) {
+            wsi.flags.set(Flags::WANT_TX);
+            if wsi.flags.has(Flags::WRITABLE) {
+                self.schedule(id);
+            }
+        }
+    }
+
+    /// There is something in front to send, with or without a tx callback.
+    pub(crate) fn wsi_request_flush(&mut self, id: WsiId) {
+        if let Some(wsi) = self.wsis.get_mut(id) {
+            wsi.flags.set(Flags::WANT_FLUSH);
+            if wsi.flags.has(Flags::WRITABLE) {
+                self.schedule(id);
+            }
+        }
+    }
+
+    /// Sends what is left over. True when nothing is.
+    fn send_unsent(&mut self, id: WsiId) -> bool {
+        loop {
+            let Some(wsi) = self.wsis.get_mut(id) else { return false };
+            let Some(left) = wsi.unsent.get(wsi.unsent_at..).filter(|left| !left.is_empty()) else {
+                wsi.unsent_at = 0;
+                self.spares.take_back(&mut wsi.unsent);
+                return true;
+            };
+            if !wsi.flags.has(Flags::WRITABLE) {
+                return false;
+            }
+            let Some(socket) = &mut wsi.socket else { return false };
+            match socket.write(left) {
+                Ok(len) => wsi.unsent_at += len,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    wsi.flags.clear(Flags::WRITABLE);
+                    return false;
+                }
+                Err(error) => {
+                    self.write_failed(id, &error);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// One write; the rest is kept. Nothing is unsent when this is called.
+    fn send(&mut self, id: WsiId, bytes: &[u8]) {
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        let Some(socket) = &mut wsi.socket else { return };
+        let sent = loop {
+            match socket.write(bytes) {
+                Ok(sent) => break sent,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break 0,
+                Err(error) => return self.write_failed(id, &error),
+            }
+        };
+        let left = bytes.get(sent..).unwrap_or_default();
+        if !left.is_empty() {
+            wsi.flags.clear(Flags::WRITABLE);
+            self.spares.lend(&mut wsi.unsent);
+            wsi.unsent.clear();
+            wsi.unsent.extend_from_slice(left);
+            wsi.unsent_at = 0;
+        }
+    }
+
+    /// The peer takes nothing more; but what it said before may still be there to read, a response above all.
+    fn write_failed(&mut self, id: WsiId, error: &std::io::Error) {
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        wsi.flags.clear(Flags::WRITABLE | Flags::WANT_FLUSH | Flags::WANT_TX);
+        if wsi.state() == WsiState::Open && wsi.flags.has(Flags::READABLE) && !wsi.is_rx_paused() {
+            self.spares.take_back(&mut wsi.front);
+            self.spares.take_back(&mut wsi.unsent);
+            wsi.unsent_at = 0;
+            wsi.flags.set(Flags::READ_CLOSED);
+            return;
+        }
+        self.close(id, Some(Cause::tcp(Phase::Established, error)));
+    }
+}
+
+/// Copies `pieces` into `place`, one behind the other.
+fn put(mut place: &mut [u8], pieces: [&[u8]; 2]) {
+    for piece in pieces {
+        let Some((to, rest)) = place.split_at_mut_checked(piece.len()) else { return };
+        to.copy_from_slice(piece);
+        place = rest;
+    }
+}
+
+impl Context {
+    /// Sends whatever can be sent: leftovers, TLS's own, fronts, and payload that the binding is asked for.
+    pub(crate) fn write_turn(&mut self, id: WsiId, scratch: &mut Scratch) {
+        let mut budget = TX_BUDGET;
+        while budget > 0 {
+            if !self.core.send_unsent(id) || !self.flush_tls(id, scratch) {
+                return;
+            }
+            let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+            if !wsi.flags.has(Flags::WRITABLE) {
+                return;
+            }
+            let asked = wsi.flags.has(Flags::WANT_TX) && wsi.state() == WsiState::Open;
+            let fronts = !wsi.front.is_empty();
+            wsi.flags.clear(Flags::WANT_FLUSH);
+            if asked {
+                if !self.settle() {
+                    return;
+                }
+                let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+                wsi.flags.clear(Flags::WANT_TX);
+                let sent = self.ask_and_send(id, scratch);
+                budget = budget.saturating_sub(sent.max(1));
+            } else if fronts {
+                self.send_front(id, scratch);
+            } else {
+                return self.all_sent(id, scratch);
+            }
+        }
+    }
+
+    /// Nothing is left to send: a connection that was waiting for that goes on with its end.
+    fn all_sent(&mut self, id: WsiId, scratch: &mut Scratch) {
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        match wsi.state() {
+            WsiState::Flushing => {
+                if !wsi.flags.has(Flags::GOODBYE) {
+                    wsi.flags.set(Flags::GOODBYE);
+                    if !self.say_goodbye(id, scratch) {
+                        return;
+                    }
+                }
+                self.flushed(id);
+            }
+            WsiState::Open => self.role_sent(id),
+            _ => {}
+        }
+    }
+
+    /// The binding fills the buffer, the role frames it in place, and one write sends it with what is in front of it.
+    fn ask_and_send(&mut self, id: WsiId, scratch: &mut Scratch) -> usize {
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return 0 };
+        let room = wsi.role.tx_room().min(TX_SIZE as u64) as usize;
+        let at = FRONT_ROOM.max(wsi.front.len()) + PREFIX_ROOM;
+        let needed = at + TX_SIZE + SUFFIX_ROOM;
+        if scratch.tx.len() < needed {
+            scratch.tx.resize(needed, 0);
+        }
+        let mut buffer = std::mem::take(&mut scratch.tx);
+        let mut state = TxState::default();
+        let payload = buffer.get_mut(at..at + room).unwrap_or_default();
+        let flow = self.ask_tx(id, &mut Tx::new(payload, &mut state));
+        let sent = match flow {
+            TxFlow::Send => self.send_framed(id, &mut buffer, at, state, scratch),
+            TxFlow::DontSend | TxFlow::DisconnectMe | TxFlow::DestroyMe => 0,
+        };
+        scratch.tx = buffer;
+        sent
+    }
+
+    /// Puts prefix and suffix around the payload at `at` and the fronts before it, and sends all in one write.
+    fn send_framed(
+        &mut self,
+        id: WsiId,
+        buffer: &mut [u8],
+        at: usize,
+        state: TxState,
+        scratch: &mut Scratch,
+    ) -> usize {
+        let TxState { len, is_eom, .. } = state;
+        let Some(framed) = self.role_frame(id, len, is_eom) else { return 0 };
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return 0 };
+        let Framed { prefix, prefix_len, suffix, keep } = framed;
+        let (prefix, suffix, len) = if keep {
+            (prefix.get(..prefix_len).unwrap_or_default(), suffix, len)
+        } else {
+            (&[][..], &[][..], 0)
+        };
+        let mut front = std::mem::take(&mut wsi.front);
+        let (before, after) = (front.len() + prefix.len(), len + suffix.len());
+        if let Some(start) = at.checked_sub(before) {
+            let whole = buffer.get_mut(start..at + after).unwrap_or_default();
+            let (heads, rest) = whole.split_at_mut(before.min(whole.len()));
+            put(heads, [&front, prefix]);
+            put(rest.get_mut(len..).unwrap_or_default(), [suffix, &[]]);
+            if !whole.is_empty() {
+                self.send_plain(id, whole, scratch);
+            }
+        } else {
+            // A head beyond all expectation: the payload is copied behind it.
+            for piece in [prefix, buffer.get(at..at + len).unwrap_or_default(), suffix] {
+                front.extend_from_slice(piece);
+            }
+            self.send_plain(id, &front, scratch);
+        }
+        self.core.spares.take_back(&mut front);
+        self.framed_sent(id);
+        before + after
+    }
+
+    fn send_front(&mut self, id: WsiId, scratch: &mut Scratch) {
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        let mut front = std::mem::take(&mut wsi.front);
+        self.send_plain(id, &front, scratch);
+        self.core.spares.take_back(&mut front);
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn send_plain(&mut self, id: WsiId, bytes: &[u8], _: &mut Scratch) {
+        self.core.send(id, bytes);
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[allow(clippy::unused_self)]
+    fn flush_tls(&mut self, _: WsiId, _: &mut Scratch) -> bool {
+        true
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[allow(clippy::unused_self)]
+    fn say_goodbye(&mut self, _: WsiId, _: &mut Scratch) -> bool {
+        true
+    }
+
+    #[cfg(feature = "tls")]
+    fn send_plain(&mut self, id: WsiId, bytes: &[u8], scratch: &mut Scratch) {
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        let Some(tls) = &mut wsi.tls else { return self.core.send(id, bytes) };
+        scratch.cipher.clear();
+        let mut left = bytes;
+        while !left.is_empty() {
+            match tls.write_plain(left, &mut scratch.cipher) {
+                Ok(taken) if taken > 0 => left = left.get(taken..).unwrap_or_default(),
+                Ok(_) => return self.core.close(id, Some(Cause::closed(Phase::Established))),
+                Err(error) => return self.core.close(id, Some(Cause::tls(&error))),
+            }
+        }
+        self.core.send(id, &scratch.cipher);
+    }
+
+    /// Sends what TLS has to say on its own account. False when the connection can not go on sending now.
+    #[cfg(feature = "tls")]
+    fn flush_tls(&mut self, id: WsiId, scratch: &mut Scratch) -> bool {
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return false };
+        let Some(tls) = &mut wsi.tls else { return true };
+        if !wsi.flags.has(Flags::WANT_FLUSH) || !wsi.flags.has(Flags::WRITABLE) {
+            return true;
+        }
+        scratch.cipher.clear();
+        if tls.poll_output(&mut scratch.cipher) {
+            self.core.send(id, &scratch.cipher);
+        }
+        self.core.wsis.get(id).is_some_and(|wsi| wsi.unsent.is_empty())
+    }
+
+    /// Tells the peer through TLS that nothing more will come. False when that is still on its way.
+    #[cfg(feature = "tls")]
+    fn say_goodbye(&mut self, id: WsiId, scratch: &mut Scratch) -> bool {
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return false };
+        let Some(tls) = &mut wsi.tls else { return true };
+        scratch.cipher.clear();
+        tls.send_close_notify(&mut scratch.cipher);
+        self.core.send(id, &scratch.cipher);
+        self.core.wsis.get(id).is_some_and(|wsi| wsi.unsent.is_empty())
+    }
+}
