@@ -3,11 +3,45 @@
     not(test),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::todo)
 )]
+// What only some roles use is not unused.
+#![cfg_attr(
+    not(all(feature = "h1", feature = "tls")),
+    allow(
+        dead_code,
+        unused_imports,
+        unused_variables,
+        unreachable_code,
+        clippy::unnecessary_wraps,
+        clippy::needless_pass_by_ref_mut
+    )
+)]
 
+pub mod cause;
+mod context;
+mod error;
 pub mod manual;
-pub mod policy;
-pub mod secure_stream;
-
 mod plat;
+pub mod policy;
+mod role;
+pub mod secure_stream;
+mod system;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tls")]
+mod tls_identity;
+mod vhost;
+mod wsi;
+
+pub use ::http;
+pub use cause::Cause;
+pub use context::{Census, Context, ContextBuilder, Cx, SulId, Timeouts};
+pub use error::Error;
+pub use plat::{Address, Us, Waker, sim};
+pub use secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};
+pub use system::Blob;
+#[cfg(feature = "tls")]
+pub use tls::{Identity, TlsError};
+#[cfg(feature = "tls")]
+pub use tls_identity::ClientTls;
+pub use vhost::{ListenInfo, ServerRole, VhostId};
+pub use wsi::{Acceptor, ClientInfo, ClientRole, Protocol, Target, WsiId};

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use super::cause::Words;
+use crate::cause::Words;
 
 /// The longest value, in bytes, where the stream has no limit of its own.
 pub const DEFAULT_VALUE_LIMIT: usize = 4096;
@@ -139,6 +139,16 @@ impl Metadata {
         let had = self.get(key).is_some();
         self.retain(|entry| !entry.name.is(key));
         had
+    }
+
+    /// The application's value, whatever the peer's message brought.
+    pub fn own(&self, key: Key<'_>) -> Option<&[u8]> {
+        self.entries().iter().find(|entry| entry.name.is(key))?.application.as_deref()
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.retain(|_| false);
     }
 
     /// Forgets what the peer's message brought, before the next transaction.

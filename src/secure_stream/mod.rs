@@ -1,7 +1,31 @@
-//! Secure streams: a stream type of the policy, alive for as long as somebody wants that kind of connection.
+//! Secure streams: the desire for a connection of a kind, which outlives connections (seed: `secure-streams-readme.md`).
+//!
+//! A stream binds a connection, loses it, binds another. What it is told by the policy, how it retries, what it tells
+//! its handler, is here once for all protocols; what differs is in `transport`, a file per role.
 
-pub mod cause;
+mod access;
+
+mod connect;
+mod endpoint;
+mod handler;
 pub mod metadata;
 pub mod retry;
 pub mod retry_after;
+mod server;
 pub mod state;
+mod stream;
+mod transaction;
+mod transport;
+
+pub(crate) use handler::TxState;
+pub use handler::{Flow, RxFlags, StreamHandler, Tx, TxFlow};
+pub use metadata::MetadataError;
+pub use state::{StreamKind, StreamState};
+pub(crate) use stream::{SecureStream, StreamTimer};
+
+use crate::context::arena::id;
+
+id! {
+    /// A secure stream: `struct lws_ss_handle` of libwebsockets. Stale once the stream is destroyed.
+    StreamId, "ss"
+}

@@ -1,0 +1,246 @@
+//! Attempts: asked for, made, failed, and made again (spec: "Starting, asking, retrying").
+
+use super::retry::{Backoff, Decision};
+use super::stream::{Doing, StreamTimer};
+use super::{StreamId, StreamKind, StreamState};
+use crate::cause::Cause;
+use crate::context::{Core, Effect, Timer};
+use crate::error::Error;
+use crate::policy::RetryPolicy;
+use crate::wsi::{Binding, Flags, WsiId};
+use std::rc::Rc;
+use std::time::Duration;
+
+impl Core {
+    pub(crate) fn client_connect_stream(&mut self, id: StreamId) -> Result<(), Error> {
+        if self.live(id)?.kind() != StreamKind::Client {
+            return Err(Error::WrongKind("only a client stream connects"));
+        }
+        self.effects.push_back(Effect::Connect(id));
+        Ok(())
+    }
+
+    /// `client_connect`, when its turn has come: all retries are ahead again.
+    pub(crate) fn stream_connect(&mut self, id: StreamId) {
+        let Ok(stream) = self.live_mut(id) else { return };
+        if matches!(stream.doing, Doing::Idle | Doing::BackingOff) {
+            stream.retry = 0;
+            self.attempt(id);
+        }
+    }
+
+    /// `request_tx` on a stream that was idle, when its turn has come.
+    pub(crate) fn stream_poll(&mut self, id: StreamId) {
+        let Ok(stream) = self.live_mut(id) else { return };
+        if stream.doing == Doing::Idle {
+            stream.retry = 0;
+            self.tell(id, StreamState::Poll);
+            self.attempt(id);
+        }
+    }
+
+    /// A timer of a stream.
+    pub(crate) fn stream_timer(&mut self, id: StreamId, what: StreamTimer) {
+        let Ok(stream) = self.live_mut(id) else { return };
+        if let Some(timer) = stream.timers.get_mut(what as usize) {
+            *timer = None;
+        }
+        match what {
+            StreamTimer::Timeout => self.tell(id, StreamState::Timeout),
+            StreamTimer::Retry if stream.doing == Doing::BackingOff => {
+                self.tell(id, StreamState::Poll);
+                self.attempt(id);
+            }
+            StreamTimer::Retry => {}
+        }
+    }
+
+    /// One attempt. How it goes is told by states.
+    fn attempt(&mut self, id: StreamId) {
+        self.cancel_stream_timer(id, StreamTimer::Retry);
+        let Ok(stream) = self.live_mut(id) else { return };
+        stream.doing = Doing::Attempting;
+        stream.txn = super::transaction::Transaction { tx_len: stream.txn.tx_len, ..Default::default() };
+        stream.metadata.clear_from_peer();
+        self.tell(id, StreamState::Connecting);
+        self.bind(id);
+    }
+
+    /// Gets the stream a connection.
+    pub(crate) fn bind(&mut self, id: StreamId) {
+        let endpoint = match self.find_endpoint(id) {
+            Ok(endpoint) => endpoint,
+            Err(cause) => return self.attempt_failed(id, cause, None),
+        };
+        let Ok(stream) = self.live(id) else { return };
+        let reuse = !stream.txn.fresh;
+        let wsi = self.client_connect(&endpoint.info, Binding::Stream(id), reuse);
+        if let Ok(stream) = self.live_mut(id) {
+            stream.wsi = Some(wsi);
+        }
+    }
+
+    fn find_endpoint(&mut self, id: StreamId) -> Result<Rc<super::endpoint::Endpoint>, Cause> {
+        let Ok(stream) = self.live_mut(id) else { return Err(Cause::by_us()) };
+        if let Some(redirect) = &stream.txn.redirect {
+            return Ok(Rc::clone(redirect));
+        }
+        if let Some(endpoint) = &stream.endpoint {
+            return Ok(Rc::clone(endpoint));
+        }
+        let stream_type = Rc::clone(&stream.stream_type);
+        let metadata = std::mem::take(&mut stream.metadata);
+        let endpoint = self.endpoint(&stream_type, &metadata).map(Rc::new);
+        if let Ok(stream) = self.live_mut(id) {
+            stream.metadata = metadata;
+            let is_fixed = stream_type.endpoint.as_ref().is_some_and(crate::policy::Template::is_literal);
+            // A client certificate is a blob, which the application may replace at any time.
+            if is_fixed && stream_type.client_cert.is_none() {
+                stream.endpoint = endpoint.as_ref().ok().cloned();
+            }
+        }
+        endpoint
+    }
+
+    /// An attempt has come to nothing before CONNECTED.
+    pub(crate) fn attempt_failed(&mut self, id: StreamId, cause: Cause, at_least: Option<Duration>) {
+        let Ok(stream) = self.live_mut(id) else { return };
+        log::info!(target: "millstream::stream", "{id} {}: unreachable: {cause}", stream.stream_type.name);
+        let ordinal = u32::from(cause.is_name_server_unreachable());
+        stream.cause = Some(Box::new(cause));
+        stream.doing = Doing::Idle;
+        self.effects.push_back(Effect::State(id, StreamState::Unreachable, ordinal));
+        self.back_off(id, at_least);
+    }
+
+    /// The peer refuses our credentials: trying again with the same is of no use, and may lock an account.
+    pub(crate) fn auth_failed(&mut self, id: StreamId, cause: Cause) {
+        let Ok(stream) = self.live_mut(id) else { return };
+        log::info!(target: "millstream::stream", "{id} {}: {cause}", stream.stream_type.name);
+        stream.cause = Some(Box::new(cause));
+        stream.doing = Doing::Idle;
+        stream.wants_tx = false;
+        self.tell(id, StreamState::AuthFailed);
+    }
+
+    /// Sets the time of the next attempt, or gives up until the application asks again.
+    pub(crate) fn back_off(&mut self, id: StreamId, at_least: Option<Duration>) {
+        let random = self.plat.random();
+        let now = self.now;
+        let Ok(stream) = self.live_mut(id) else { return };
+        let default = RetryPolicy::default();
+        let policy = stream.stream_type.retry.as_deref().unwrap_or(&default);
+        let backoff = Backoff { table: &policy.backoff, conceal: policy.conceal, jitterpc: policy.jitterpc };
+        match backoff.decide(stream.retry, random, at_least) {
+            Decision::Retry(delay) => {
+                stream.retry = stream.retry.saturating_add(1);
+                stream.doing = Doing::BackingOff;
+                log::debug!(target: "millstream::stream", "{id}: tries again in {delay:?}");
+                let sul =
+                    self.suls.schedule(now.saturating_add(delay), Timer::Stream(id, StreamTimer::Retry));
+                self.set_stream_timer(id, StreamTimer::Retry, sul);
+            }
+            Decision::AllRetriesFailed => {
+                stream.doing = Doing::Idle;
+                stream.wants_tx = false;
+                self.tell(id, StreamState::AllRetriesFailed);
+            }
+        }
+    }
+
+    /// The transport can carry payload.
+    pub(crate) fn stream_connected(&mut self, id: StreamId) {
+        let Ok(stream) = self.live_mut(id) else { return };
+        if stream.doing == Doing::Connected {
+            return;
+        }
+        stream.doing = Doing::Connected;
+        stream.retry = 0;
+        stream.cause = None;
+        self.tell(id, StreamState::Connected);
+    }
+
+    /// The connection of a stream is gone, for whatever reason.
+    pub(crate) fn stream_closed(&mut self, id: StreamId, wsi: WsiId, cause: Option<Cause>, flags: Flags) {
+        let Ok(stream) = self.live_mut(id) else { return };
+        if stream.wsi != Some(wsi) {
+            return;
+        }
+        stream.wsi = None;
+        if stream.kind() == StreamKind::Accepted {
+            stream.cause = cause.map(Box::new);
+            let _ = self.destroy(id);
+            return;
+        }
+        // RFC 9112 9.3.1: an idle connection may be closed while our request is on its way; what the server cannot have
+        // acted upon is sent again, once.
+        let unheard = flags.has(Flags::REUSED) && !flags.has(Flags::GOT_RX);
+        if unheard && !stream.txn.fresh && super::transport::is_repeatable(stream) {
+            stream.txn.fresh = true;
+            return self.bind(id);
+        }
+        let cause = cause.unwrap_or_else(Cause::by_peer);
+        match stream.doing {
+            Doing::Attempting => self.attempt_failed(id, cause, None),
+            Doing::Connected => {
+                stream.cause = Some(Box::new(cause));
+                self.disconnected(id);
+            }
+            Doing::Idle | Doing::BackingOff => {}
+        }
+    }
+
+    /// What was CONNECTED is over; what comes next is the policy's to say.
+    pub(crate) fn disconnected(&mut self, id: StreamId) {
+        let Ok(stream) = self.live_mut(id) else { return };
+        let stream_type = Rc::clone(&stream.stream_type);
+        let good = stream.txn.is_good;
+        let at_least = stream.txn.failed_try;
+        stream.doing = Doing::Idle;
+        stream.txn = super::transaction::Transaction::default();
+        self.tell(id, StreamState::Disconnected);
+        if stream_type.nailed_up || (!stream_type.opportunistic && !good) {
+            return self.back_off(id, at_least);
+        }
+        let Ok(stream) = self.live_mut(id) else { return };
+        if stream.wants_tx {
+            self.effects.push_back(Effect::Poll(id));
+        }
+    }
+
+    /// The handler wants the connection closed. No connection is no harm.
+    pub(crate) fn stream_disconnect(&mut self, id: StreamId) {
+        let Ok(stream) = self.live(id) else { return };
+        if let Some(wsi) = stream.wsi {
+            if stream.kind() == StreamKind::Accepted {
+                self.close_flushed(wsi, Some(Cause::by_us()));
+            } else {
+                self.close(wsi, Some(Cause::by_us()));
+            }
+        }
+    }
+
+    /// A stream that goes away leaves its connection.
+    pub(crate) fn unbind_stream(&mut self, id: WsiId) {
+        if let Some(wsi) = self.wsis.get_mut(id) {
+            wsi.binding = Binding::None;
+            self.close_flushed(id, None);
+        }
+    }
+
+    pub(crate) fn set_stream_timer(&mut self, id: StreamId, what: StreamTimer, sul: crate::SulId) {
+        self.cancel_stream_timer(id, what);
+        if let Ok(stream) = self.live_mut(id)
+            && let Some(timer) = stream.timers.get_mut(what as usize)
+        {
+            *timer = Some(sul);
+        }
+    }
+
+    pub(crate) fn cancel_stream_timer(&mut self, id: StreamId, what: StreamTimer) {
+        let timer = self.streams.get_mut(id).and_then(|stream| stream.timers.get_mut(what as usize)?.take());
+        if let Some(sul) = timer {
+            self.suls.cancel(sul);
+        }
+    }
+}

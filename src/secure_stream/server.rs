@@ -1,0 +1,116 @@
+//! Server streams: they own a listening vhost, and each connection that it accepts is a stream of its own.
+
+use super::stream::{Doing, SecureStream};
+use super::{StreamHandler, StreamId, StreamKind, StreamState};
+use crate::context::{Core, Newborn};
+use crate::error::Error;
+use crate::plat::Address;
+use crate::policy::{Protocol, StreamType};
+use crate::vhost::{ListenInfo, ServerRole, VhostId, VhostUser};
+use crate::wsi::{Binding, WsiId};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+
+/// What a server stream has beside the others.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) vhost: VhostId,
+    pub(crate) accepted: BTreeSet<StreamId>,
+}
+
+/// Where a server's policy wants it to listen.
+fn listen_address(stream_type: &StreamType) -> Result<Address, Error> {
+    let refuse = |why: String| Err(Error::Policy(format!("stream type {}: {why}", stream_type.name)));
+    let port = stream_type.port.unwrap_or(0);
+    let Some(endpoint) = &stream_type.endpoint else {
+        return Ok(Address::Ip(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)));
+    };
+    let text = endpoint.source();
+    if let Some(path) = text.strip_prefix('+') {
+        return Ok(match path.strip_prefix('@') {
+            Some(name) => Address::abstract_name(name),
+            None => Address::unix(path),
+        });
+    }
+    if text.starts_with('!') {
+        return refuse("binding a server to a vhost by name is not in this build".into());
+    }
+    match text.trim_matches(['[', ']']).parse() {
+        Ok(ip) => Ok(Address::Ip(SocketAddr::new(ip, port))),
+        Err(_) if text == "localhost" || text == "lo" => {
+            Ok(Address::Ip(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)))
+        }
+        Err(_) => refuse(format!("a server binds to an IP address or a Unix socket, not to \"{text}\"")),
+    }
+}
+
+fn server_role(stream_type: &StreamType) -> Result<ServerRole, Error> {
+    match stream_type.protocol {
+        #[cfg(feature = "h1")]
+        Some(Protocol::H1) => Ok(ServerRole::H1),
+        other => {
+            let name = other.map_or("no protocol", Protocol::name);
+            Err(Error::Policy(format!("stream type {}: {name} is not in this build", stream_type.name)))
+        }
+    }
+}
+
+impl Core {
+    /// Makes the vhost of a server stream.
+    pub(super) fn serve_stream(&mut self, id: StreamId, stream_type: &StreamType) -> Result<(), Error> {
+        let mut info = ListenInfo::new(listen_address(stream_type)?, server_role(stream_type)?);
+        add_identity(stream_type, &mut info)?;
+        let vhost = self.vhost_create(info, VhostUser::Stream(id))?;
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.server = Some(Box::new(Server { vhost, accepted: BTreeSet::new() }));
+        }
+        Ok(())
+    }
+
+    /// A connection of a server becomes a stream. False when the server is gone.
+    pub(crate) fn stream_accepted(
+        &mut self,
+        server: StreamId,
+        wsi: WsiId,
+        handler: Box<dyn StreamHandler>,
+    ) -> bool {
+        let Ok(parent) = self.live(server) else { return false };
+        let mut stream = SecureStream::new(Rc::clone(&parent.stream_type), StreamKind::Accepted);
+        stream.parent = Some(server);
+        stream.wsi = Some(wsi);
+        stream.doing = Doing::Connected;
+        let id = self.streams.insert(stream);
+        if let Some(server) = self.streams.get_mut(server).and_then(|parent| parent.server.as_mut()) {
+            server.accepted.insert(id);
+        }
+        if let Some(row) = self.wsis.get_mut(wsi) {
+            row.binding = Binding::Stream(id);
+        }
+        self.newborn.push(Newborn::Stream(id, handler));
+        for state in [StreamState::Creating, StreamState::Connecting, StreamState::Connected] {
+            self.tell(id, state);
+        }
+        true
+    }
+}
+
+#[cfg(feature = "tls")]
+fn add_identity(stream_type: &StreamType, info: &mut ListenInfo) -> Result<(), Error> {
+    if !stream_type.tls {
+        return Ok(());
+    }
+    let (Some(cert), Some(key)) = (&stream_type.server_cert, &stream_type.server_key) else {
+        let why = "a server with tls needs server_cert and server_key";
+        return Err(Error::Policy(format!("stream type {}: {why}", stream_type.name)));
+    };
+    let identity = crate::Identity::from_der(&[&cert.der], &key.der)
+        .map_err(|error| Error::Policy(format!("stream type {}: {error}", stream_type.name)))?;
+    info.tls = Some(identity);
+    Ok(())
+}
+
+#[cfg(not(feature = "tls"))]
+fn add_identity(_: &StreamType, _: &mut ListenInfo) -> Result<(), Error> {
+    Ok(())
+}

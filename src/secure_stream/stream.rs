@@ -1,0 +1,210 @@
+//! The row of a secure stream: what it is, where it stands, and what it has in hand. Creating and destroying.
+
+use super::endpoint::Endpoint;
+use super::metadata::Metadata;
+use super::server::Server;
+use super::transaction::Transaction;
+use super::{StreamHandler, StreamId, StreamKind, StreamState};
+use crate::cause::Cause;
+use crate::context::{Core, Effect, Newborn, SulId};
+use crate::error::Error;
+use crate::policy::StreamType;
+use crate::wsi::WsiId;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// What a stream is doing; the states that its handler is told are what came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// Nothing, until it is asked.
+    Idle,
+    /// Connecting, up to CONNECTED.
+    Attempting,
+    /// The transport can carry payload.
+    Connected,
+    /// Waiting to try again.
+    BackingOff,
+}
+
+/// What a timer of a stream is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamTimer {
+    /// The backoff is over.
+    Retry,
+    /// The application's own.
+    Timeout,
+}
+
+/// One secure stream.
+#[derive(Debug)]
+pub(crate) struct SecureStream {
+    pub(crate) stream_type: Rc<StreamType>,
+    kind: StreamKind,
+    /// The last state that was told and that lasts.
+    state: Option<StreamState>,
+    pub(crate) doing: Doing,
+    dying: bool,
+    /// The application wants a tx callback, and there was no connection to ask.
+    pub(crate) wants_tx: bool,
+    /// Failed attempts since the last CONNECTED, or since the application asked.
+    pub(crate) retry: u16,
+    /// Transactions so far.
+    pub(crate) ordinal: u32,
+    pub(crate) wsi: Option<WsiId>,
+    pub(crate) timers: [Option<SulId>; 2],
+    pub(crate) metadata: Metadata,
+    pub(crate) txn: Transaction,
+    /// Where the last attempt led; kept while no metadata can change it.
+    pub(crate) endpoint: Option<Rc<Endpoint>>,
+    pub(crate) cause: Option<Box<Cause>>,
+    pub(crate) server: Option<Box<Server>>,
+    /// The server that accepted this stream.
+    pub(crate) parent: Option<StreamId>,
+}
+
+impl SecureStream {
+    pub(crate) fn new(stream_type: Rc<StreamType>, kind: StreamKind) -> Self {
+        Self {
+            stream_type,
+            kind,
+            state: None,
+            doing: Doing::Idle,
+            dying: false,
+            wants_tx: false,
+            retry: 0,
+            ordinal: 0,
+            wsi: None,
+            timers: [None; 2],
+            metadata: Metadata::default(),
+            txn: Transaction::default(),
+            endpoint: None,
+            cause: None,
+            server: None,
+            parent: None,
+        }
+    }
+
+    /// The only writer of the state. False when the table forbids it: then nothing has changed.
+    pub(crate) fn enter(&mut self, id: StreamId, next: StreamState) -> bool {
+        let legal = self.kind.permits(self.state, next);
+        debug_assert!(legal, "{id} {}: {:?} -> {next:?}", self.stream_type.name, self.state);
+        if !legal {
+            log::error!(target: "millstream::stream", "{id}: {next} may not follow {:?}", self.state);
+            return false;
+        }
+        match self.state {
+            Some(old) => {
+                log::debug!(target: "millstream::stream", "{id} {}: {old} -> {next}", self.stream_type.name);
+            }
+            None => log::debug!(target: "millstream::stream", "{id} {}: {next}", self.stream_type.name),
+        }
+        self.state = next.settled(self.state);
+        true
+    }
+
+    pub(crate) fn state(&self) -> Option<StreamState> {
+        self.state
+    }
+
+    pub(crate) fn kind(&self) -> StreamKind {
+        self.kind
+    }
+
+    pub(crate) fn is_dying(&self) -> bool {
+        self.dying
+    }
+
+    pub(crate) fn is_created(&self) -> bool {
+        self.state.is_some()
+    }
+
+    /// The handler has been told CONNECTED, and not that it is over.
+    pub(crate) fn is_connected_told(&self) -> bool {
+        self.state.is_some_and(StreamState::is_connected)
+    }
+
+    pub(crate) fn is_server(&self) -> bool {
+        self.kind == StreamKind::Server
+    }
+}
+
+impl Core {
+    /// The row of a stream that has not been destroyed.
+    pub(crate) fn live(&self, id: StreamId) -> Result<&SecureStream, Error> {
+        self.streams.get(id).filter(|stream| !stream.dying).ok_or(Error::Stale)
+    }
+
+    pub(crate) fn live_mut(&mut self, id: StreamId) -> Result<&mut SecureStream, Error> {
+        self.streams.get_mut(id).filter(|stream| !stream.dying).ok_or(Error::Stale)
+    }
+
+    /// Lets a stream's handler know of a state, when its turn comes.
+    pub(crate) fn tell(&mut self, id: StreamId, state: StreamState) {
+        let ack = self.streams.get(id).map_or(0, |stream| stream.ordinal);
+        self.effects.push_back(Effect::State(id, state, ack));
+    }
+
+    /// Somebody has woken the loop: client streams may be waiting for just that.
+    pub(crate) fn tell_woken(&mut self) {
+        let clients =
+            self.streams.iter().filter(|(_, stream)| stream.kind == StreamKind::Client && !stream.dying);
+        for (id, _) in clients {
+            self.effects.push_back(Effect::State(id, StreamState::EventWaitCancelled, 0));
+        }
+    }
+
+    pub(crate) fn create(&mut self, name: &str, handler: Box<dyn StreamHandler>) -> Result<StreamId, Error> {
+        let Some(stream_type) = self.policy.stream_type(name) else {
+            let names = self.policy.stream_types().map(|stream_type| stream_type.name.as_str());
+            let nearest = crate::policy::nearest(name, names);
+            return Err(Error::UnknownStreamType { name: name.to_owned(), nearest });
+        };
+        let stream_type = Rc::clone(stream_type);
+        super::transport::check(&stream_type)?;
+        let kind = if stream_type.server { StreamKind::Server } else { StreamKind::Client };
+        let nailed_up = stream_type.nailed_up && kind == StreamKind::Client;
+        let id = self.streams.insert(SecureStream::new(Rc::clone(&stream_type), kind));
+        if kind == StreamKind::Server
+            && let Err(error) = self.serve_stream(id, &stream_type)
+        {
+            self.streams.remove(id);
+            return Err(error);
+        }
+        self.newborn.push(Newborn::Stream(id, handler));
+        self.tell(id, StreamState::Creating);
+        if nailed_up {
+            self.effects.push_back(Effect::Connect(id));
+        }
+        Ok(id)
+    }
+
+    pub(crate) fn destroy(&mut self, id: StreamId) -> Result<(), Error> {
+        self.live_mut(id)?.dying = true;
+        self.effects.push_back(Effect::Destroy(id));
+        Ok(())
+    }
+
+    /// The row goes, with its timers and its connection.
+    pub(crate) fn stream_remove(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.remove(id) else { return };
+        for sul in stream.timers.into_iter().flatten() {
+            self.suls.cancel(sul);
+        }
+        if let Some(wsi) = stream.wsi {
+            self.unbind_stream(wsi);
+        }
+        if let Some(server) = stream.server {
+            self.vhost_destroy(server.vhost);
+        }
+        let parent = stream.parent.and_then(|parent| self.streams.get_mut(parent));
+        if let Some(server) = parent.and_then(|parent| parent.server.as_mut()) {
+            server.accepted.remove(&id);
+        }
+    }
+
+    /// The streams that a server has accepted; none for other streams.
+    pub(crate) fn accepted_streams(&self, id: StreamId) -> BTreeSet<StreamId> {
+        let server = self.streams.get(id).and_then(|stream| stream.server.as_ref());
+        server.map(|server| server.accepted.clone()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,36 @@
+//! What a stream keeps of the transaction at hand, and forgets with it.
+
+use super::endpoint::Endpoint;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// One exchange with the peer. Made anew for the next: nothing leaks from one to the other.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    /// The handler has had a piece of the message that arrives.
+    pub(crate) rx_begun: bool,
+    /// The handler has given a piece of the message that goes out.
+    pub(crate) tx_begun: bool,
+    /// The message that goes out is complete.
+    pub(crate) tx_ended: bool,
+    /// How long it will be, where the application said so.
+    pub(crate) tx_len: Option<u64>,
+    /// Client: the status is a good one. Server: an answer has begun.
+    pub(crate) answered: bool,
+    pub(crate) is_good: bool,
+    /// Client: 503 and 429 count as failed tries; the next waits at least for this long.
+    pub(crate) failed_try: Option<Duration>,
+    /// Server: there is a request to answer.
+    pub(crate) asked: bool,
+    /// Server: the request has a body.
+    pub(crate) has_body: bool,
+    /// Server: what `server_ack` said.
+    pub(crate) nack: u16,
+    /// Client: where the peer has sent us on to, and how often in a row.
+    pub(crate) redirect: Option<Rc<Endpoint>>,
+    pub(crate) redirects: u8,
+    /// Client: the redirect turned the request into a GET (RFC 9110 15.4).
+    pub(crate) as_get: bool,
+    /// Client: an idle connection was not alive any more; the request goes out once again on a new one.
+    pub(crate) fresh: bool,
+}

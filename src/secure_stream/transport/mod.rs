@@ -1,0 +1,90 @@
+//! Transports: the only code that knows both secure streams and a role. One file each; here is which is whose.
+
+#[cfg(feature = "h1")]
+mod h1;
+
+use super::stream::SecureStream;
+use super::{StreamId, Tx, TxFlow};
+use crate::context::{Context, Core, WsiEvent};
+use crate::error::Error;
+use crate::policy::{Protocol, StreamType};
+use crate::wsi::WsiId;
+
+/// Says no to a stream type that this build cannot carry, before a stream of it exists.
+pub(super) fn check(stream_type: &StreamType) -> Result<(), Error> {
+    let refuse = |why: String| Err(Error::Policy(format!("stream type {}: {why}", stream_type.name)));
+    match stream_type.protocol {
+        #[cfg(feature = "h1")]
+        Some(Protocol::H1) => {}
+        Some(other) => return refuse(format!("protocol {other} is not in this build")),
+        None => return refuse("no protocol is given".into()),
+    }
+    if stream_type.local_sink {
+        return refuse("local_sink is not in this build".into());
+    }
+    if stream_type.tls && cfg!(not(feature = "tls")) {
+        return refuse("tls needs the feature \"tls\", which is not in this build".into());
+    }
+    if stream_type.endpoint.is_none() && !stream_type.server {
+        return refuse("a client needs an endpoint".into());
+    }
+    Ok(())
+}
+
+/// What went out on a connection that was dead already can be sent again.
+pub(super) fn is_repeatable(stream: &SecureStream) -> bool {
+    match stream.stream_type.protocol {
+        #[cfg(feature = "h1")]
+        Some(Protocol::H1) => h1::is_repeatable(stream),
+        _ => false,
+    }
+}
+
+impl Context {
+    /// A connection that is bound to a stream has something to tell.
+    pub(crate) fn stream_event(&mut self, id: StreamId, wsi: WsiId, event: WsiEvent<'_>) {
+        let Ok(stream) = self.core.live(id) else { return };
+        if stream.wsi != Some(wsi) {
+            return;
+        }
+        match stream.stream_type.protocol {
+            #[cfg(feature = "h1")]
+            Some(Protocol::H1) if stream.parent.is_some() => self.h1_server_event(id, wsi, event),
+            #[cfg(feature = "h1")]
+            Some(Protocol::H1) => self.h1_client_event(id, wsi, event),
+            _ => {
+                let _ = event;
+            }
+        }
+    }
+
+    /// A connection that is bound to a stream can send.
+    pub(crate) fn stream_tx(&mut self, id: StreamId, wsi: WsiId, tx: &mut Tx<'_>) -> TxFlow {
+        let Ok(stream) = self.core.live(id) else { return TxFlow::DontSend };
+        if stream.wsi != Some(wsi) {
+            return TxFlow::DontSend;
+        }
+        match stream.stream_type.protocol {
+            #[cfg(feature = "h1")]
+            Some(Protocol::H1) => self.h1_tx(id, wsi, tx),
+            _ => {
+                let _ = tx;
+                TxFlow::DontSend
+            }
+        }
+    }
+}
+
+impl Core {
+    /// The application wants to send on a stream that has a connection.
+    pub(crate) fn stream_wants_tx(&mut self, id: StreamId, wsi: WsiId) {
+        let Ok(stream) = self.live(id) else { return };
+        match stream.stream_type.protocol {
+            #[cfg(feature = "h1")]
+            Some(Protocol::H1) => self.h1_wants_tx(id, wsi),
+            _ => {
+                let _ = wsi;
+            }
+        }
+    }
+}
