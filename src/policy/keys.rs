@@ -237,10 +237,10 @@ pub(super) static ROOT: &[Entry<Policy>] = {
     &[
         R.text("release", |p| &mut p.release, "identifies the policy's version"),
         R.text("product", |p| &mut p.product, "identifies the product the policy is for"),
-        R.by(
+        R.number(
             "schema-version",
-            sections::SCHEMA_VERSION,
-            sections::schema_version,
+            LONG,
+            |p, n| p.schema_version = narrow(n),
             "least parser version the policy needs",
         ),
         R.by(

@@ -27,7 +27,6 @@
 mod diagnostic;
 mod json;
 mod keys;
-mod nearest;
 mod parse;
 mod repair;
 mod template;
@@ -36,9 +35,9 @@ mod types;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+pub(crate) use diagnostic::nearest;
 pub use diagnostic::{Diagnostic, PolicyError, Severity};
 pub use keys::{Key, Kind, Section, keys};
-pub(crate) use nearest::nearest;
 pub use template::{ExpandError, Lookup, Template};
 pub use types::{
     Attributes, Auth, Cert, Http, MetadataDef, MetricsPolicy, Mqtt, MqttNotice, Protocol, ProxyBuffers,

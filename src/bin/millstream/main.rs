@@ -1,6 +1,7 @@
 //! `millstream`: what there is to do with policies on a command line.
 
 mod check;
+mod run;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -34,7 +35,10 @@ struct Command {
     run: fn(Vec<OsString>) -> Outcome,
 }
 
-const COMMANDS: &[Command] = &[Command { name: "check", usage: check::USAGE, run: check::run }];
+const COMMANDS: &[Command] = &[
+    Command { name: "check", usage: check::USAGE, run: check::run },
+    Command { name: "run", usage: run::USAGE, run: run::run },
+];
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);

@@ -1,0 +1,87 @@
+//! User code straight on connections, over real sockets.
+
+use millstream::*;
+use std::time::Duration;
+
+#[derive(Default)]
+struct Echo(Vec<u8>);
+
+impl Protocol for Echo {
+    fn rx(&mut self, cx: &mut Cx<'_>, me: WsiId, payload: &[u8]) -> Flow {
+        self.0.extend_from_slice(payload);
+        cx.wsi_request_tx(me).unwrap();
+        Flow::Ok
+    }
+
+    fn writeable(&mut self, cx: &mut Cx<'_>, me: WsiId, tx: &mut Tx<'_>) -> TxFlow {
+        let sent = tx.write(&self.0);
+        self.0.drain(..sent);
+        if !self.0.is_empty() {
+            cx.wsi_request_tx(me).unwrap();
+        }
+        TxFlow::Send
+    }
+}
+
+struct Asker {
+    to_send: Vec<u8>,
+    to_hear: usize,
+}
+
+impl Protocol for Asker {
+    fn established(&mut self, cx: &mut Cx<'_>, me: WsiId) -> Flow {
+        cx.wsi_request_tx(me).unwrap();
+        Flow::Ok
+    }
+
+    fn rx(&mut self, _: &mut Cx<'_>, _: WsiId, payload: &[u8]) -> Flow {
+        self.to_hear -= payload.len();
+        if self.to_hear == 0 { Flow::DisconnectMe } else { Flow::Ok }
+    }
+
+    fn writeable(&mut self, cx: &mut Cx<'_>, me: WsiId, tx: &mut Tx<'_>) -> TxFlow {
+        let sent = tx.write(&self.to_send);
+        self.to_send.drain(..sent);
+        if !self.to_send.is_empty() {
+            cx.wsi_request_tx(me).unwrap();
+        }
+        TxFlow::Send
+    }
+
+    fn closed(&mut self, cx: &mut Cx<'_>, _: WsiId, cause: Option<&Cause>) {
+        let left = self.to_hear;
+        println!("closed, {left} left, {cause:?}");
+        let app = cx.app::<Vec<usize>>().unwrap();
+        app.push(left);
+        if app.len() == 3 {
+            cx.stop();
+        }
+    }
+}
+
+#[test]
+fn an_echo_of_several_megabytes_comes_back_whole_over_tcp_and_unix_sockets() {
+    let mut context = Context::builder().app(Vec::<usize>::new()).build().unwrap();
+    context.with(|cx| {
+        let name = format!("millstream-{}", std::process::id());
+        let path = std::env::temp_dir().join(&name);
+        let addresses = [
+            Address::Ip("127.0.0.1:0".parse().unwrap()),
+            Address::abstract_name(&name),
+            Address::unix(path.to_str().unwrap()),
+        ];
+        for address in addresses {
+            let acceptor = |_: &mut Cx<'_>, _: WsiId, _: Option<&Address>| {
+                Some(Box::new(Echo::default()) as Box<dyn Protocol>)
+            };
+            let vhost = cx.listen(ListenInfo::new(address, ServerRole::Raw), acceptor).unwrap();
+            let address = cx.vhost_address(vhost).unwrap().clone();
+            let info = ClientInfo::new(Target::Address(address), ClientRole::Raw);
+            cx.connect(&info, Asker { to_send: vec![7; 3_000_000], to_hear: 3_000_000 });
+        }
+        cx.sul_schedule(Duration::from_secs(20), |cx| cx.stop());
+    });
+    context.run().unwrap();
+    context.with(|cx| assert_eq!(cx.app::<Vec<usize>>().unwrap(), &[0, 0, 0]));
+    assert_eq!(context.census(), Census::default());
+}
