@@ -356,8 +356,7 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
         |t, n| t.client_cert = Some(narrow(n)),
         "index of the client certificate blobs",
     )
-    .or("client cert")
-    .later(),
+    .or("client cert"),
     S.by(
         "tls_trust_store",
         Kind::Other("a name in trust_stores"),
@@ -436,8 +435,8 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
     ),
     S.by("rideshare", Kind::Other("a stream type"), stream::rideshare, "stream type that travels along")
         .later(),
-    S.text("payload_fmt", |t| &mut t.payload_fmt, "name of the payload's format").later(),
-    S.by("plugins", NAMES, stream::plugins, "accepted, without effect").later(),
+    S.text("payload_fmt", |t| &mut t.payload_fmt, "name of the payload's format"),
+    S.by("plugins", NAMES, stream::plugins, "accepted, without effect"),
     S.by("use_auth", Kind::Other("a name in auth"), stream::use_auth, "authentication scheme"),
     S.by("aws_region", Kind::Other("a name in metadata"), stream::aws_region, "holds the region for sigv4")
         .later(),
@@ -467,11 +466,9 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
     S.header("http_auth_header", |t| &mut t.http.auth_header, "header that carries the token"),
     S.text("http_auth_preamble", |t| &mut t.http.auth_preamble, "text before the token"),
     S.flag("auth_hexify", |t| &mut t.http.auth_hexify, "the token is sent in hex"),
-    S.header("http_dsn_header", |t| &mut t.http.dsn_header, "header that carries the serial number").later(),
-    S.header("http_fwv_header", |t| &mut t.http.fwv_header, "header that carries the firmware version")
-        .later(),
-    S.header("http_devtype_header", |t| &mut t.http.devtype_header, "header that carries the device type")
-        .later(),
+    S.header("http_dsn_header", |t| &mut t.http.dsn_header, "header that carries the serial number"),
+    S.header("http_fwv_header", |t| &mut t.http.fwv_header, "header that carries the firmware version"),
+    S.header("http_devtype_header", |t| &mut t.http.devtype_header, "header that carries the device type"),
     S.text("http_mime_content_type", |t| &mut t.http.mime_content_type, "content-type of what is sent"),
     S.flag("http_no_content_length", |t| &mut t.http.no_content_length, "no content-length is sent"),
     S.text("http_multipart_name", |t| &mut t.http.multipart_name, "outgoing multipart: name of the part")

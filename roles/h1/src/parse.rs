@@ -229,16 +229,61 @@ fn decimal(text: &[u8]) -> Option<u64> {
 pub(crate) fn chunk_size(line: &[u8]) -> Option<u64> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (size, extension) = line.split_at_checked(digits)?;
-    let legal = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
-    let is_extension = extension.is_empty()
-        || (extension.first() == Some(&b';') && extension.len() > 1 && extension.iter().all(legal));
-    if !(1..=16).contains(&digits) || !is_extension {
+    if !(1..=16).contains(&digits) || !is_extensions(extension) {
         return None;
     }
     size.iter().try_fold(0_u64, |number, byte| {
         let digit = char::from(*byte).to_digit(16)?;
         number.checked_mul(16)?.checked_add(u64::from(digit))
     })
+}
+
+/// `;name`, `;name=value`, `;name="text"`, any number of them (RFC 9112 7.1.1).
+fn is_extensions(mut text: &[u8]) -> bool {
+    while let [b';', rest @ ..] = text {
+        let (name, rest) = token(trim_start(rest));
+        if name.is_empty() {
+            return false;
+        }
+        text = match rest {
+            [b'=', b'"', quoted @ ..] => match end_of_quoted(quoted) {
+                Some(rest) => rest,
+                None => return false,
+            },
+            [b'=', value @ ..] => match token(value) {
+                ([], _) => return false,
+                (_, rest) => rest,
+            },
+            rest => rest,
+        };
+    }
+    text.is_empty()
+}
+
+fn trim_start(text: &[u8]) -> &[u8] {
+    let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    text.get(blanks..).unwrap_or_default()
+}
+
+/// The token at the start of a text, and what follows it.
+fn token(text: &[u8]) -> (&[u8], &[u8]) {
+    let len = text.iter().take_while(|byte| http::field::is_token_byte(**byte)).count();
+    text.split_at_checked(len).unwrap_or((text, &[]))
+}
+
+/// What follows a quoted string whose opening quote is gone (RFC 9110 5.6.4).
+fn end_of_quoted(text: &[u8]) -> Option<&[u8]> {
+    let mut escaped = false;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return text.get(at + 1..),
+            b'\t' | b' '..=b'~' | 0x80.. => {}
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// `host[:port]` (RFC 3986 3.2, without user information); empty where there is no authority (RFC 9112 3.2).

@@ -35,9 +35,9 @@ pub fn is_value(text: &[u8]) -> bool {
     !is_edge(text.first()) && !is_edge(text.last()) && text.iter().all(legal)
 }
 
-/// A request target: no blanks, no controls. What is beyond ASCII is not a URI, but is met with and does no harm.
+/// A request target: visible ASCII (RFC 3986 2; what is beyond that is percent-encoded).
 pub fn is_target(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| *byte > b' ' && *byte != 0x7f)
+    !text.is_empty() && text.iter().all(u8::is_ascii_graphic)
 }
 
 /// `value` without the blanks around it (RFC 9110 5.6.3).
