@@ -32,7 +32,7 @@ const GOOD: &str = r#"{"s":[{"a":{"endpoint":"a.example","port":80,"protocol":"h
 #[test]
 fn a_good_policy_is_ok() {
     let (status, out, err) = millstream(&["check", "-"], GOOD.as_bytes());
-    assert_eq!((status, out.as_str(), err.as_str()), (0, "-: ok: 1 stream types, 0 warnings\n", ""));
+    assert_eq!((status, out.as_str(), err.as_str()), (0, "-: ok; stream types: 1, warnings: 0\n", ""));
 }
 
 #[test]

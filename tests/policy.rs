@@ -102,7 +102,7 @@ fn mistakes_in_the_text_are_shown_where_they_are() {
 fn mistakes_in_sections_are_shown_where_they_are() {
     says(
         r#"{"schema-version":2,"s":[]}"#,
-        &["1:1: error: schema-version: schema-version 2 is newer than this parser; expected at most 1"],
+        &["1:19: error: schema-version: version 2 is newer than this parser; expected at most 1"],
     );
     says(
         r#"{"retry":[{"d":{"backoff":[1,-2]}}]}"#,
@@ -245,5 +245,39 @@ fn strict_parsing_takes_json_and_the_documented_types_only() {
     ] {
         assert!(Policy::parse(&type_of(lax)).is_ok(), "{lax}");
         assert!(Policy::parse_with(&type_of(lax), &strict).is_err(), "{lax}");
+    }
+}
+
+/// Each of these makes the parser look for the nearest name as often as a text of the largest size can.
+#[test]
+fn hostile_policies_of_the_largest_size_are_done_with() {
+    let fill = |open: &str, piece: &str, close: &str| {
+        let room = ParseOptions::DEFAULT_MAX_LEN - open.len() - close.len();
+        format!("{open}{}{close}", piece.repeat(room / piece.len()))
+    };
+    let metadata: Vec<String> =
+        (0..255).map(|n| format!(r#"{{"name_that_is_near_enough_{n}":""}}"#)).collect();
+    let metadata = metadata.join(",");
+    let of = format!(r#"{{"s":[{{"a":{{"metadata":[{metadata}],"endpoint":""#);
+    let rides: Vec<String> =
+        (0..5000).map(|n| format!(r#""stream_{n}":{{"rideshare":"stream_x{n}"}},"#)).collect();
+    let rides = rides.concat();
+    for text in [
+        fill(&of, "${name_that_is_near_enough}", r#""}}]}"#),
+        fill(r#"{"s":[{"a":{"#, r#""endpont":1,"#, r#""port":1}}]}"#),
+        fill("[", "[],", "[]]"),
+        fill("", "@A_@", ""),
+        fill(r#"{"s":[{"a":{"metadata":["#, r#"{"m":""},"#, "]}}]}"),
+        format!(r#"{{"s":[{{{rides}"a":{{}}}}]}}"#),
+    ] {
+        assert!(text.len() <= ParseOptions::DEFAULT_MAX_LEN);
+        for strict in [false, true] {
+            let options = ParseOptions { strict, ..ParseOptions::default() };
+            let said = match Policy::parse_with(&text, &options) {
+                Ok(parsed) => parsed.warnings.len(),
+                Err(error) => error.errors().len() + error.warnings().len(),
+            };
+            assert!((1..=220).contains(&said), "{said}: {}", text.get(..60).unwrap_or_default());
+        }
     }
 }

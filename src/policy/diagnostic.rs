@@ -206,7 +206,7 @@ impl<'t> Report<'t> {
         message: impl Into<String>,
         hint: Hint,
     ) {
-        if self.warnings.len() >= Self::MAX_WARNINGS {
+        if !self.wants_warnings() {
             return;
         }
         let diagnostic = self.diagnostic(Severity::Warning, at, path, message.into(), hint);
@@ -238,9 +238,14 @@ impl<'t> Report<'t> {
         self.errors.len() >= PolicyError::MAX_ERRORS
     }
 
-    /// True when no more warnings are collected, so that none need be made.
-    pub(super) fn is_silent(&self) -> bool {
-        self.is_full() || (!self.strict && self.warnings.len() >= Self::MAX_WARNINGS)
+    /// True while a warning would be kept. What is costly to find out is not, otherwise.
+    pub(super) fn wants_warnings(&self) -> bool {
+        !self.is_full() && self.warnings.len() < Self::MAX_WARNINGS
+    }
+
+    /// True while what [`Report::lax`] is told would be kept.
+    pub(super) fn wants_lax(&self) -> bool {
+        if self.strict { !self.is_full() } else { self.wants_warnings() }
     }
 
     /// Ends the reading of what is refused.
@@ -304,43 +309,6 @@ pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// The one of `known` that is nearest to `name`, if it is near enough to be a slip.
-pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
-    // Longer names are never near one that is known, and the distance takes quadratic time.
-    const LONGEST: usize = 64;
-    if name.len() > LONGEST {
-        return None;
-    }
-    let near_enough = 1 + name.chars().count() / 4;
-    known
-        .map(|candidate| (distance(name, candidate), candidate))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= near_enough)
-        .map(|(_, candidate)| candidate.to_owned())
-}
-
-/// Edits (insert, remove, replace a character) from one text to the other.
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
-    for (n, a) in from.chars().enumerate() {
-        // `above` and `corner` are of the row before, `left` is of this one.
-        let mut corner = n;
-        let mut left = n.saturating_add(1);
-        let mut cells = row.iter_mut();
-        if let Some(first) = cells.next() {
-            *first = left;
-        }
-        for (b, cell) in to.chars().zip(cells) {
-            let above = *cell;
-            let replaced = corner.saturating_add(usize::from(a != b));
-            left = replaced.min(above.saturating_add(1)).min(left.saturating_add(1));
-            *cell = left;
-            corner = above;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -353,24 +321,6 @@ mod tests {
         assert_eq!(position(text, 3), (2, 1));
         assert_eq!(position(text, 9), (2, 3));
         assert_eq!(position(text, 99), (3, 1));
-    }
-
-    #[test]
-    fn edit_distance_is_levenshteins() {
-        for (a, b, expected) in
-            [("", "", 0), ("abc", "", 3), ("", "abc", 3), ("kitten", "sitting", 3), ("a", "a", 0)]
-        {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-        }
-    }
-
-    #[test]
-    fn only_a_slip_is_corrected() {
-        let known = ["default", "port", "endpoint"];
-        assert_eq!(nearest("defalt", known.into_iter()).as_deref(), Some("default"));
-        assert_eq!(nearest("Port", known.into_iter()).as_deref(), Some("port"));
-        assert_eq!(nearest("colour", known.into_iter()), None);
-        assert_eq!(nearest("x", std::iter::empty()), None);
     }
 
     #[test]

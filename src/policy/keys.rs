@@ -237,10 +237,10 @@ pub(super) static ROOT: &[Entry<Policy>] = {
     &[
         R.text("release", |p| &mut p.release, "identifies the policy's version"),
         R.text("product", |p| &mut p.product, "identifies the product the policy is for"),
-        R.number(
+        R.by(
             "schema-version",
-            LONG,
-            |p, n| p.schema_version = narrow(n),
+            sections::SCHEMA_VERSION,
+            sections::schema_version,
             "least parser version the policy needs",
         ),
         R.by(

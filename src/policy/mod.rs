@@ -27,6 +27,7 @@
 mod diagnostic;
 mod json;
 mod keys;
+mod nearest;
 mod parse;
 mod repair;
 mod template;
@@ -35,9 +36,9 @@ mod types;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-pub(crate) use diagnostic::nearest;
 pub use diagnostic::{Diagnostic, PolicyError, Severity};
 pub use keys::{Key, Kind, Section, keys};
+pub(crate) use nearest::nearest;
 pub use template::{ExpandError, Lookup, Template};
 pub use types::{
     Attributes, Auth, Cert, Http, MetadataDef, MetricsPolicy, Mqtt, MqttNotice, Protocol, ProxyBuffers,

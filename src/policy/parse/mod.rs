@@ -74,11 +74,6 @@ impl Reader<'_> {
         if self.policy.stream_types.is_empty() {
             self.report.warn(root.at, &Path::Root, "the policy has no stream types", Hint::none());
         }
-        if head.schema_version > Policy::SCHEMA_VERSION {
-            let found = format!("schema-version {} is newer than this parser", head.schema_version);
-            let hint = Hint::expected(format!("at most {}", Policy::SCHEMA_VERSION));
-            self.report.error(root.at, &Path::Root.key("schema-version"), found, hint);
-        }
         if !self.overlay {
             self.policy.release = head.release;
             self.policy.product = head.product;
@@ -86,7 +81,7 @@ impl Reader<'_> {
             self.policy.via_socks5 = head.via_socks5;
         }
         for used in std::mem::take(&mut self.stream_types_used) {
-            if !self.policy.stream_types.contains_key(&used.name) {
+            if self.report.wants_warnings() && !self.policy.stream_types.contains_key(&used.name) {
                 let hint =
                     Hint::nearest(nearest(&used.name, self.policy.stream_types.keys().map(String::as_str)));
                 self.report.warn(
@@ -148,7 +143,7 @@ impl Reader<'_> {
     }
 
     fn unknown_key<T>(&mut self, path: &Path<'_>, member: &Member<'_>, table: &'static [Entry<T>]) {
-        if self.report.is_silent() {
+        if !self.report.wants_lax() {
             return;
         }
         let known = table.iter().map(|entry| entry.key.name);
@@ -292,14 +287,14 @@ impl Reader<'_> {
     }
 
     fn uses_metadata(&mut self, path: &Path<'_>, at: usize, name: &str) {
-        if !self.report.is_silent() {
+        if self.report.wants_warnings() {
             self.metadata_used.push(Use { at, path: path.to_string(), name: name.to_owned() });
         }
     }
 
     fn uses_stream_type(&mut self, path: &Path<'_>, node: Node<'_>) -> Option<String> {
         let name = self.text(path, node)?.into_owned();
-        if !self.report.is_silent() {
+        if self.report.wants_warnings() {
             self.stream_types_used.push(Use { at: node.at, path: path.to_string(), name: name.clone() });
         }
         Some(name)

@@ -64,6 +64,23 @@ impl Reader<'_> {
     }
 }
 
+/// The kind of `schema-version`; one that is too high has an error of its own.
+pub(in super::super) const SCHEMA_VERSION: Kind = Kind::Integer { min: 0, max: u32::MAX as u64 };
+
+pub(in super::super) fn schema_version(
+    reader: &mut Reader<'_>,
+    path: &Path<'_>,
+    node: Node<'_>,
+    policy: &mut Policy,
+) {
+    let Some(version) = reader.number(path, node, SCHEMA_VERSION) else { return };
+    policy.schema_version = u32::try_from(version).unwrap_or(u32::MAX);
+    if policy.schema_version > Policy::SCHEMA_VERSION {
+        let hint = Hint::expected(format!("at most {}", Policy::SCHEMA_VERSION));
+        reader.report.error(node.at, path, format!("version {version} is newer than this parser"), hint);
+    }
+}
+
 pub(in super::super) fn via_socks5(
     reader: &mut Reader<'_>,
     path: &Path<'_>,
