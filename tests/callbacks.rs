@@ -342,7 +342,7 @@ fn a_runaway_handler_is_stopped_at_the_limit_of_the_turn_and_the_wait_is_zero() 
             body: Box::new({
                 let log = Rc::clone(log);
                 move |cx, _, what| match what {
-                    "CREATING" => {
+                    "CREATING" if log.borrow().len() < 40_000 => {
                         again(&log, cx, name);
                         Flow::DestroyMe
                     }
@@ -350,21 +350,21 @@ fn a_runaway_handler_is_stopped_at_the_limit_of_the_turn_and_the_wait_is_zero() 
                 }
             }),
         };
-        // While the context shuts down it goes on asking.
-        let _ = cx.create("get", scribe);
+        cx.create("get", scribe).unwrap();
     }
     let mut world = World::new();
     let log = Rc::clone(&world.log);
     world.context.with(|cx| again(&log, cx, "hydra"));
-    let created = world.heard().iter().filter(|line| line.ends_with("CREATING")).count();
+    let created = world.log.borrow().iter().filter(|line| line.ends_with("CREATING")).count();
     // 10,000 effects: CREATING and the goodbye of each, the last goodbyes not yet said.
     assert!((5_000..=5_002).contains(&created), "{created}");
     let due = world.context.next_deadline();
     assert_eq!(due, Some(world.network.now()), "it wants to be served at once");
+    let heard = world.log.borrow().len();
     // A turn that may wait for an hour does not.
     world.context.service(Some(Duration::from_secs(3600))).unwrap();
     assert_eq!(world.network.now(), Us::from_us(0));
-    assert!(!world.heard().is_empty(), "it goes on in the next turn");
+    assert!(world.log.borrow().len() > heard, "it goes on in the next turn");
 }
 
 /// 5. Timers that are due run by time, and those of one time in the order in which they were scheduled.
