@@ -5,6 +5,7 @@
 #![cfg(all(feature = "h1", feature = "tls"))]
 
 mod policy;
+mod protocols;
 mod recorder;
 mod runner;
 mod streams;
