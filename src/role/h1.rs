@@ -45,6 +45,9 @@ impl Context {
                 Ok((used, event)) => {
                     let piece = left.get(..used).unwrap_or_default();
                     done += used;
+                    if matches!(event, Some(Event::End)) && used < left.len() {
+                        wsi.flags.set(Flags::UNASKED);
+                    }
                     if let Some(event) = event {
                         self.h1_event(id, event, piece, scratch);
                     }
