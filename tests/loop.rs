@@ -381,4 +381,36 @@ mod streams {
         assert_eq!((world.context.census().streams, world.context.census().wsis), (1, 1));
         assert!(world.context.waits() < 20);
     }
+
+    /// RFC 9112 9.2: an answer to nothing is no answer to the next request, though it came in the same segment.
+    #[test]
+    fn what_a_server_says_unasked_does_not_answer_the_next_request() {
+        struct Asker(Rc<RefCell<Vec<String>>>, bool);
+        impl StreamHandler for Asker {
+            fn rx(&mut self, _: &mut Cx<'_>, _: StreamId, payload: &[u8], _: millstream::RxFlags) -> Flow {
+                self.0.borrow_mut().push(String::from_utf8_lossy(payload).into_owned());
+                Flow::Ok
+            }
+            fn state(&mut self, cx: &mut Cx<'_>, me: StreamId, state: StreamState, _: u32) -> Flow {
+                match state {
+                    StreamState::Creating => cx.client_connect(me).unwrap(),
+                    StreamState::QosAckRemote if self.1 => {
+                        cx.create("get", Self(Rc::clone(&self.0), false)).unwrap();
+                    }
+                    _ => {}
+                }
+                Flow::Ok
+            }
+        }
+        let mut world = World::new(|builder| builder.policy(POLICY).unwrap());
+        let listener = world.network.listen(&world.network.host(HOST), 80).unwrap();
+        let heard = Rc::default();
+        world.context.with(|cx| cx.create("get", Asker(Rc::clone(&heard), true)).unwrap());
+        world.run(1);
+        let mut server = listener.accept().unwrap();
+        assert!(server.read().starts_with(b"GET / "));
+        server.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngoodHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil").unwrap();
+        world.run(10);
+        assert_eq!(heard.borrow().concat(), "good");
+    }
 }
