@@ -62,7 +62,7 @@ impl StreamHandler for Scribe {
     fn accept(&mut self, cx: &mut Cx<'_>, me: StreamId) -> Option<Box<dyn StreamHandler>> {
         let _ = self.hear(cx, me, "accept");
         let log = Rc::clone(&self.log);
-        Some(Box::new(Scribe { name: "accepted", log, body: Box::new(answer) }))
+        Some(Box::new(Self { name: "accepted", log, body: Box::new(answer) }))
     }
 }
 

@@ -126,7 +126,7 @@ impl User {
         answer
     }
 
-    fn act(&mut self, cx: &mut Cx<'_>, me: WsiId) {
+    fn act(&self, cx: &mut Cx<'_>, me: WsiId) {
         match self.stage.plan.act {
             Act::Nothing => {}
             Act::CloseSelf => {
@@ -244,7 +244,7 @@ struct Door(Rc<Stage>);
 
 impl Acceptor for Door {
     fn accept(&mut self, cx: &mut Cx<'_>, wsi: WsiId, _: Option<&Address>) -> Option<Box<dyn Protocol>> {
-        let mut user = User::new(Side::Server, &self.0);
+        let user = User::new(Side::Server, &self.0);
         let plan = self.0.plan;
         if plan.at == Moment::Accept && self.0.hits.replace(self.0.hits.get() + 1) == 0 {
             user.act(cx, wsi);

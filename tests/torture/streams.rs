@@ -131,7 +131,7 @@ impl Actor {
     }
 
     /// Does what the scenario is about, if this is where it is about.
-    fn meet(&mut self, cx: &mut Cx<'_>, me: StreamId, at: Moment) -> Option<Answer> {
+    fn meet(&self, cx: &mut Cx<'_>, me: StreamId, at: Moment) -> Option<Answer> {
         let plan = self.stage.plan;
         if plan.part != self.part || plan.at != at || (!plan.always && self.stage.hits.get() > 0) {
             return None;
@@ -141,7 +141,7 @@ impl Actor {
         Some(plan.answer)
     }
 
-    fn act(&mut self, cx: &mut Cx<'_>, me: StreamId, act: Act) {
+    fn act(&self, cx: &mut Cx<'_>, me: StreamId, act: Act) {
         match act {
             Act::Nothing => {}
             Act::DestroySelf => destroy(cx, Some(me)),
