@@ -157,7 +157,7 @@ impl Check {
             let types = policy.stream_types().count();
             let warnings = self.found.len().saturating_sub(self.errors());
             let _ =
-                writeln!(text, "{}: {verdict}: {types} stream types, {warnings} warnings", file.display());
+                writeln!(text, "{}: {verdict}; stream types: {types}, warnings: {warnings}", file.display());
             let later: Vec<&str> = self.without_effect().map(|key| key.name).collect();
             if !later.is_empty() {
                 let _ = writeln!(text, "{}: parsed, not yet in force: {}", file.display(), later.join(", "));
