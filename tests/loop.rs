@@ -175,6 +175,36 @@ fn a_peer_that_floods_does_not_starve_another() {
 }
 
 #[test]
+fn user_code_that_asks_for_tx_again_and_again_without_sending_does_not_hold_the_loop() {
+    struct Idler(Rc<RefCell<usize>>);
+    impl Protocol for Idler {
+        fn established(&mut self, cx: &mut Cx<'_>, me: WsiId) -> Flow {
+            cx.wsi_request_tx(me).unwrap();
+            Flow::Ok
+        }
+        fn rx(&mut self, _: &mut Cx<'_>, _: WsiId, _: &[u8]) -> Flow {
+            Flow::Ok
+        }
+        fn writeable(&mut self, cx: &mut Cx<'_>, me: WsiId, _: &mut Tx<'_>) -> TxFlow {
+            *self.0.borrow_mut() += 1;
+            cx.wsi_request_tx(me).unwrap();
+            TxFlow::DontSend
+        }
+    }
+    let mut world = World::new(|builder| builder);
+    world.serve(0, false);
+    let calls = Rc::new(RefCell::new(0));
+    let info = ClientInfo::new(Target::Address(address(80)), ClientRole::Raw);
+    world.context.with(|cx| cx.connect(&info, Idler(Rc::clone(&calls))));
+    for _ in 0..100 {
+        let before = *calls.borrow();
+        world.context.service(Some(Duration::from_millis(1))).unwrap();
+        assert!(*calls.borrow() - before <= 256, "{} callbacks in one turn", *calls.borrow() - before);
+    }
+    assert!(*calls.borrow() > 100);
+}
+
+#[test]
 fn what_the_socket_does_not_take_is_finished_in_order() {
     let mut world = World::new(|builder| builder);
     world.network.set_default_link(Link { window: 1000, segment: 7, ..Link::default() });
