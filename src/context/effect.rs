@@ -61,9 +61,10 @@ impl Context {
         true
     }
 
-    /// Handlers that came with a callback take their places. Those they replace are dropped here, outside of any call.
+    /// Handlers that came with a callback take their places, in the order in which they were given. Those they replace
+    /// are dropped here, outside of any call.
     fn adopt(&mut self) {
-        while let Some(newborn) = self.core.newborn.pop() {
+        for newborn in self.core.newborn.drain(..) {
             match newborn {
                 Newborn::Stream(id, handler) if self.core.streams.get(id).is_some() => {
                     self.handlers.streams.insert(id, handler);

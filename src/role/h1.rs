@@ -45,6 +45,9 @@ impl Context {
                 Ok((used, event)) => {
                     let piece = left.get(..used).unwrap_or_default();
                     done += used;
+                    if matches!(event, Some(Event::End)) && used < left.len() {
+                        wsi.flags.set(Flags::UNASKED);
+                    }
                     if let Some(event) = event {
                         self.h1_event(id, event, piece, scratch);
                     }
@@ -140,7 +143,8 @@ impl Context {
                 self.h1_event(id, event, &[], scratch);
                 self.core.h1_progress(id);
             }
-            Ok(None) if is_server && !engine.tx_done() => {}
+            // A peer that has said all may still wait for its answer (RFC 9112 9.6).
+            Ok(None) if is_server && engine.rx_done() && !engine.tx_done() => {}
             Ok(None) if is_server => self.core.close_flushed(id, None),
             Ok(None) => self.core.close(id, Some(Cause::closed(crate::cause::Phase::Answering))),
             Err(error) => self.core.close(id, Some(Cause::protocol(&error.to_string()))),

@@ -207,7 +207,10 @@ impl Core {
     pub(crate) fn release(&mut self, id: WsiId) {
         let (most, idle) = (self.pooled, self.timeouts.pool_idle);
         let Some(wsi) = self.wsis.get_mut(id) else { return };
+        // RFC 9112 9.2: what is there already cannot be the answer to the next request.
+        let has_more = wsi.flags.any(Flags::UNASKED | Flags::READABLE) || wsi.has_plain();
         let reusable = wsi.role.may_reuse()
+            && !has_more
             && wsi.state() == WsiState::Open
             && wsi.unsent.is_empty()
             && wsi.front.is_empty()

@@ -72,6 +72,8 @@ impl Flags {
     pub(crate) const GOT_RX: u16 = 1 << 10;
     /// TLS has told the peer that nothing more will come.
     pub(crate) const GOODBYE: u16 = 1 << 11;
+    /// The peer has said more than it was asked for.
+    pub(crate) const UNASKED: u16 = 1 << 12;
 
     pub(crate) const fn has(self, bits: u16) -> bool {
         self.0 & bits == bits
@@ -154,6 +156,18 @@ impl Wsi {
 
     pub(crate) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    /// TLS has decrypted something that nobody has taken.
+    #[cfg(feature = "tls")]
+    pub(crate) fn has_plain(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.has_plain())
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[allow(clippy::unused_self)]
+    pub(crate) fn has_plain(&self) -> bool {
+        false
     }
 
     /// The role can take no bytes at present: somebody else has to move first.

@@ -62,11 +62,7 @@ impl Context {
         if wsi.is_rx_paused() {
             return false;
         }
-        #[cfg(feature = "tls")]
-        if wsi.tls.as_ref().is_some_and(|tls| tls.has_plain()) {
-            return true;
-        }
-        wsi.flags.has(Flags::READABLE)
+        wsi.has_plain() || wsi.flags.has(Flags::READABLE)
     }
 
     fn read_turn(&mut self, id: WsiId, scratch: &mut Scratch) {

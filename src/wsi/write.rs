@@ -12,6 +12,9 @@ use std::io::ErrorKind;
 /// What one connection may send in one turn of the loop before the others have theirs.
 const TX_BUDGET: usize = 64 * 1024;
 
+/// What a tx callback counts for at least: one that sends nothing and asks again takes time all the same.
+const TX_LEAST: usize = 1024;
+
 impl Core {
     /// A tx callback when the way is clear.
     pub(crate) fn wsi_request_tx(&mut self, id: WsiId) {
@@ -129,7 +132,7 @@ impl Context {
                 let Some(wsi) = self.core.wsis.get_mut(id) else { return };
                 wsi.flags.clear(Flags::WANT_TX);
                 let sent = self.ask_and_send(id, scratch);
-                budget = budget.saturating_sub(sent.max(1));
+                budget = budget.saturating_sub(sent.max(TX_LEAST));
             } else if fronts {
                 self.send_front(id, scratch);
             } else {

@@ -114,6 +114,10 @@ impl Core {
             }
         };
         if !has_body(method) {
+            // What `request_tx` asked for is on its way.
+            if let Ok(stream) = self.live_mut(id) {
+                stream.wants_tx = false;
+            }
             return;
         }
         self.stream_connected(id);

@@ -1,0 +1,100 @@
+//! The policy of the torture: each client type in a plain and a TLS edition, and the servers that they meet.
+
+use base64::Engine;
+use std::fmt::Write as _;
+use std::sync::OnceLock;
+
+pub(crate) const HOST: &str = "10.0.0.1";
+pub(crate) const NAME: &str = "server.test";
+
+/// What a client type asks for, and so what becomes of its attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Gets 200 and a body in pieces.
+    Get,
+    /// Sends a body in pieces, gets 200 and a body in pieces.
+    Post,
+    /// Gets 404, which the policy maps to a state.
+    Refused,
+    /// Gets 401.
+    Auth,
+    /// Gets 503: a failed try.
+    Busy,
+    /// Nobody listens there.
+    Nowhere,
+}
+
+impl Shape {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Get, Self::Post, Self::Refused, Self::Auth, Self::Busy, Self::Nowhere];
+
+    pub(crate) fn streamtype(self, tls: bool) -> String {
+        let suffix = if tls { "_tls" } else { "" };
+        format!("{self:?}{suffix}").to_ascii_lowercase()
+    }
+
+    fn keys(self) -> &'static str {
+        match self {
+            Self::Get => r#""http_method": "GET", "http_url": "/ok", "opportunistic": true"#,
+            Self::Post => r#""http_method": "POST", "http_url": "/ok", "opportunistic": true"#,
+            Self::Refused => {
+                r#""http_method": "GET", "http_url": "/refuse", "http_resp_map": [ { "404": 1404 } ]"#
+            }
+            Self::Auth => {
+                r#""http_method": "GET", "http_url": "/auth", "http_auth_header": "authorization:""#
+            }
+            Self::Busy => r#""http_method": "GET", "http_url": "/busy""#,
+            Self::Nowhere => r#""http_method": "GET", "http_url": "/""#,
+        }
+    }
+}
+
+pub(crate) fn server_type(tls: bool) -> &'static str {
+    if tls { "server_tls" } else { "server" }
+}
+
+/// The policy, with a certificate that was made for this run.
+pub(crate) fn text() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(make)
+}
+
+fn make() -> String {
+    let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
+    let base64 = base64::engine::general_purpose::STANDARD;
+    let cert = base64.encode(made.cert.der());
+    let key = base64.encode(made.signing_key.serialize_der());
+    let mut types = String::new();
+    for tls in [false, true] {
+        let port = if tls { 443 } else { 80 };
+        let identity = if tls { r#""tls": true, "server_cert": "cert", "server_key": "key","# } else { "" };
+        let name = server_type(tls);
+        for (name, port) in [(name.to_owned(), port), (format!("other_{name}"), 0)] {
+            write!(
+                types,
+                r#"{{ "{name}": {{ "server": true, "endpoint": "{HOST}", "port": {port}, "protocol": "h1", {identity}
+                  "metadata": [ {{ "path": "" }}, {{ "method": "" }} ] }} }},"#
+            )
+            .unwrap();
+        }
+        let trust = if tls { r#""tls": true, "tls_trust_store": "ours","# } else { "" };
+        for shape in Shape::ALL {
+            let port = if shape == Shape::Nowhere { 9 } else { port };
+            let (name, keys) = (shape.streamtype(tls), shape.keys());
+            write!(
+                types,
+                r#"{{ "{name}": {{ "endpoint": "{NAME}", "port": {port}, "protocol": "h1", {trust} "retry": "few",
+                  {keys} }} }},"#
+            )
+            .unwrap();
+        }
+    }
+    let types = types.trim_end_matches(',');
+    format!(
+        r#"{{ "release": "1", "product": "torture", "schema-version": 1,
+          "retry": [ {{ "few": {{ "backoff": [3], "conceal": 1, "jitterpc": 20 }} }} ],
+          "certs": [ {{ "cert": "{cert}" }}, {{ "key": "{key}" }} ],
+          "trust_stores": [ {{ "name": "ours", "stack": ["cert"] }} ],
+          "s": [ {types} ] }}"#
+    )
+}

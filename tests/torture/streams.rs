@@ -1,0 +1,455 @@
+//! Secure streams: clients, servers and what these accept, each of their callbacks, plain and TLS.
+
+use crate::policy::{self, HOST, NAME, Shape};
+use crate::recorder::{Heard, Member, Recorder, Shared};
+use crate::runner::Runner;
+use millstream::sim::Network;
+use millstream::{
+    Blob, Census, Context, Cx, Error, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow,
+};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Whose callback it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Client,
+    Server,
+    Accepted,
+    /// Another client, which the scenario does things to.
+    Sibling,
+    /// What a callback creates.
+    Extra,
+}
+
+/// Which of its callbacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    State(StreamState),
+    RxFirst,
+    RxMiddle,
+    RxLast,
+    TxFirst,
+    TxLater,
+    Accept,
+}
+
+/// What the callback returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Ok,
+    DontSend,
+    DisconnectMe,
+    DestroyMe,
+}
+
+/// What is asked for inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Nothing,
+    DestroySelf,
+    DestroySibling,
+    DestroyServer,
+    DestroyAll,
+    DestroyFromSul,
+    ClientConnect,
+    CreateAnother,
+    ChangeHandlers,
+    RequestTx,
+    StopRx,
+    PauseRx,
+}
+
+const ACTS: [Act; 12] = [
+    Act::Nothing,
+    Act::DestroySelf,
+    Act::DestroySibling,
+    Act::DestroyServer,
+    Act::DestroyAll,
+    Act::DestroyFromSul,
+    Act::ClientConnect,
+    Act::CreateAnother,
+    Act::ChangeHandlers,
+    Act::RequestTx,
+    Act::StopRx,
+    Act::PauseRx,
+];
+
+/// One scenario.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    shape: Shape,
+    tls: bool,
+    part: Part,
+    at: Moment,
+    answer: Answer,
+    act: Act,
+    /// Each time that the callback comes, not only the first.
+    always: bool,
+}
+
+impl Plan {
+    fn name(&self) -> String {
+        let Self { shape, tls, part, at, answer, act, always } = self;
+        let (tls, always) = (if *tls { "tls" } else { "plain" }, if *always { "always" } else { "once" });
+        let at = match at {
+            Moment::State(state) => state.to_string(),
+            other => format!("{other:?}"),
+        };
+        format!("{shape:?}/{tls}/{part:?}/{at}/{answer:?}/{act:?}/{always}")
+    }
+}
+
+/// What the handlers of a scenario share.
+struct Stage {
+    plan: Plan,
+    hits: Cell<u32>,
+    server: Cell<Option<StreamId>>,
+    sibling: Cell<Option<StreamId>>,
+}
+
+struct Actor {
+    part: Part,
+    member: Member,
+    stage: Rc<Stage>,
+    sent: u32,
+}
+
+impl Actor {
+    fn new(part: Part, shared: &Shared, stage: &Rc<Stage>) -> Self {
+        let (member, stage) = (Member::new(shared), Rc::clone(stage));
+        Self { part, member, stage, sent: 0 }
+    }
+
+    fn another(&self, part: Part) -> Self {
+        Self::new(part, self.member.shared(), &self.stage)
+    }
+
+    fn note(&self, me: StreamId, what: Heard) {
+        self.member.shared().borrow_mut().heard(me, what);
+    }
+
+    /// Does what the scenario is about, if this is where it is about.
+    fn meet(&self, cx: &mut Cx<'_>, me: StreamId, at: Moment) -> Option<Answer> {
+        let plan = self.stage.plan;
+        if plan.part != self.part || plan.at != at || (!plan.always && self.stage.hits.get() > 0) {
+            return None;
+        }
+        self.stage.hits.set(self.stage.hits.get() + 1);
+        self.act(cx, me, plan.act);
+        Some(plan.answer)
+    }
+
+    fn act(&self, cx: &mut Cx<'_>, me: StreamId, act: Act) {
+        match act {
+            Act::Nothing => {}
+            Act::DestroySelf => destroy(cx, Some(me)),
+            Act::DestroySibling => destroy(cx, self.stage.sibling.get()),
+            Act::DestroyServer => destroy(cx, self.stage.server.get()),
+            Act::DestroyAll => {
+                for id in [self.stage.server.get(), Some(me), self.stage.sibling.get()] {
+                    destroy(cx, id);
+                }
+            }
+            Act::DestroyFromSul => {
+                cx.sul_schedule(Duration::ZERO, move |cx| destroy(cx, Some(me)));
+            }
+            Act::ClientConnect => drop(cx.client_connect(me)),
+            Act::CreateAnother => self.create_another(cx),
+            Act::ChangeHandlers => {
+                let mut replacement = self.another(self.part);
+                replacement.sent = self.sent + 1;
+                drop(cx.change_handlers(me, replacement));
+            }
+            Act::RequestTx => drop(cx.request_tx(me)),
+            Act::StopRx => drop(cx.rx_flow(me, false)),
+            Act::PauseRx => {
+                if cx.rx_flow(me, false).is_ok() {
+                    cx.sul_schedule(Duration::from_micros(100), move |cx| drop(cx.rx_flow(me, true)));
+                }
+            }
+        }
+    }
+
+    /// What the part does by itself. It may have been destroyed before it hears that it was created.
+    fn play_part(&self, cx: &mut Cx<'_>, me: StreamId, state: StreamState) {
+        match (self.part, state) {
+            (Part::Client, StreamState::Creating) => {
+                // The timer runs out in the midst of the first exchange.
+                drop(cx.start_timeout(me, Some(Duration::from_micros(1055))));
+                drop(match self.stage.plan.shape {
+                    Shape::Post => cx.request_tx(me),
+                    _ => cx.client_connect(me),
+                });
+            }
+            (Part::Sibling, StreamState::Creating) => drop(cx.client_connect(me)),
+            (Part::Server | Part::Accepted, StreamState::Creating) => {
+                drop(cx.start_timeout(me, Some(Duration::from_micros(25))));
+            }
+            (Part::Accepted, StreamState::ServerTxn) => {
+                let nack = match cx.metadata(me, "path") {
+                    Some(b"/refuse") => 404,
+                    Some(b"/auth") => 401,
+                    Some(b"/busy") => 503,
+                    _ => 0,
+                };
+                cx.server_ack(me, nack).unwrap();
+                if cx.metadata(me, "method") == Some(b"GET") {
+                    cx.request_tx(me).unwrap();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn create_another(&self, cx: &mut Cx<'_>) {
+        let plan = self.stage.plan;
+        let streamtype = match self.part {
+            Part::Server => format!("other_{}", policy::server_type(plan.tls)),
+            _ => plan.shape.streamtype(plan.tls),
+        };
+        let extra = cx.create(&streamtype, self.another(Part::Extra)).unwrap();
+        if self.part == Part::Accepted {
+            cx.client_connect(extra).unwrap();
+        }
+    }
+}
+
+/// Destroys, and finds that the id is stale at once for whatever is asked.
+fn destroy(cx: &mut Cx<'_>, id: Option<StreamId>) {
+    let Some(id) = id else { return };
+    drop(cx.destroy(id));
+    assert!(matches!(cx.destroy(id), Err(Error::Stale)));
+    assert!(matches!(cx.request_tx(id), Err(Error::Stale)));
+    assert!(matches!(cx.client_connect(id), Err(Error::Stale)));
+    assert!(matches!(cx.start_timeout(id, Some(Duration::ZERO)), Err(Error::Stale)));
+    assert!(matches!(cx.rx_flow(id, false), Err(Error::Stale)));
+    assert_eq!((cx.metadata(id, "path"), cx.state(id), cx.streamtype(id)), (None, None, None));
+}
+
+impl From<Answer> for Flow {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Ok | Answer::DontSend => Self::Ok,
+            Answer::DisconnectMe => Self::DisconnectMe,
+            Answer::DestroyMe => Self::DestroyMe,
+        }
+    }
+}
+
+impl StreamHandler for Actor {
+    fn rx(&mut self, cx: &mut Cx<'_>, me: StreamId, _: &[u8], flags: RxFlags) -> Flow {
+        let member = self.member.clone();
+        member.inside(|| {
+            self.note(me, Heard::Rx(flags));
+            if self.part == Part::Accepted && flags.is_eom() {
+                cx.request_tx(me).unwrap();
+            }
+            let at = match (flags.is_som(), flags.is_eom()) {
+                (true, _) => Moment::RxFirst,
+                (_, true) => Moment::RxLast,
+                _ => Moment::RxMiddle,
+            };
+            self.meet(cx, me, at).map_or(Flow::Ok, Flow::from)
+        })
+    }
+
+    /// A message of three pieces, each in a callback of its own.
+    fn tx(&mut self, cx: &mut Cx<'_>, me: StreamId, tx: &mut Tx<'_>) -> TxFlow {
+        let member = self.member.clone();
+        member.inside(|| {
+            self.note(me, Heard::Tx);
+            if tx.is_som() {
+                self.sent = 0;
+            }
+            let at = if tx.is_som() { Moment::TxFirst } else { Moment::TxLater };
+            match self.meet(cx, me, at) {
+                None | Some(Answer::Ok) => {}
+                Some(Answer::DontSend) => return TxFlow::DontSend,
+                Some(Answer::DisconnectMe) => return TxFlow::DisconnectMe,
+                Some(Answer::DestroyMe) => return TxFlow::DestroyMe,
+            }
+            tx.write(b"a piece");
+            self.sent += 1;
+            if self.sent == 3 {
+                tx.end_message();
+            } else {
+                drop(cx.request_tx(me));
+            }
+            TxFlow::Send
+        })
+    }
+
+    fn state(&mut self, cx: &mut Cx<'_>, me: StreamId, state: StreamState, _: u32) -> Flow {
+        let member = self.member.clone();
+        member.inside(|| {
+            self.note(me, Heard::State(state));
+            self.play_part(cx, me, state);
+            self.meet(cx, me, Moment::State(state)).map_or(Flow::Ok, Flow::from)
+        })
+    }
+
+    fn accept(&mut self, cx: &mut Cx<'_>, me: StreamId) -> Option<Box<dyn StreamHandler>> {
+        let member = self.member.clone();
+        member.inside(|| {
+            self.note(me, Heard::Accept);
+            match self.meet(cx, me, Moment::Accept) {
+                None | Some(Answer::Ok) => Some(Box::new(self.another(Part::Accepted)) as _),
+                Some(_) => None,
+            }
+        })
+    }
+}
+
+/// Plays a scenario to its end, and returns how often its moment came.
+fn play(plan: Plan) -> u32 {
+    let network = Network::new(11);
+    network.name(NAME, &[HOST]);
+    let host = network.host(HOST);
+    let mut context = Context::builder().policy(policy::text()).unwrap().sim(host).build().unwrap();
+    let shared = Shared::new(Recorder::default().into());
+    let stage =
+        Rc::new(Stage { plan, hits: Cell::new(0), server: Cell::new(None), sibling: Cell::new(None) });
+    let actor = |part| Actor::new(part, &shared, &stage);
+    context.with(|cx| {
+        cx.set_blob(Blob::Auth(0), *b"token");
+        if plan.tls {
+            cx.create("server", actor(Part::Extra)).unwrap();
+        }
+        stage.server.set(Some(cx.create(policy::server_type(plan.tls), actor(Part::Server)).unwrap()));
+        stage.sibling.set(Some(cx.create("get", actor(Part::Sibling)).unwrap()));
+        cx.create(&plan.shape.streamtype(plan.tls), actor(Part::Client)).unwrap();
+    });
+    context.waker().wake();
+    let run = |context: &mut Context, for_ms| {
+        let until = network.now().saturating_add(Duration::from_millis(for_ms));
+        network.run(&mut [context], until).unwrap();
+    };
+    // On a loopback of 10 us this is long: hundreds of exchanges, and every retry.
+    run(&mut context, 20);
+    // What a goodbye creates has one of its own.
+    for _ in 0..3 {
+        let ids = shared.borrow().ids();
+        context.with(|cx| ids.into_iter().for_each(|id| drop(cx.destroy(id))));
+    }
+    // Nobody forces the rest: lingering and idle connections go by their own timers.
+    run(&mut context, 400_000);
+    assert_eq!(context.census(), Census::default());
+    drop(context);
+    shared.borrow().check();
+    stage.hits.get()
+}
+
+/// The moments that a part has when nothing disturbs it.
+fn moments(shape: Shape, part: Part) -> Vec<Moment> {
+    use StreamState as S;
+    let rx = [Moment::RxFirst, Moment::RxMiddle, Moment::RxLast];
+    let tx = [Moment::TxFirst, Moment::TxLater];
+    let mut states = vec![S::Creating, S::Destroying, S::Timeout];
+    let mut moments = vec![];
+    match part {
+        Part::Server => moments.push(Moment::Accept),
+        Part::Accepted => {
+            states.extend([S::Connecting, S::Connected, S::ServerTxn, S::Disconnected]);
+            moments.extend(tx);
+            if shape == Shape::Post {
+                moments.extend(rx);
+            }
+        }
+        _ => {
+            states.extend([S::Connecting, S::EventWaitCancelled]);
+            states.extend(match shape {
+                Shape::Get => &[S::Connected, S::QosAckRemote, S::Disconnected][..],
+                Shape::Post => &[S::Poll, S::Connected, S::QosAckRemote, S::Disconnected],
+                Shape::Refused => &[S::User(1404), S::Connected, S::QosNackRemote, S::Disconnected, S::Poll],
+                Shape::Auth => &[S::AuthFailed],
+                Shape::Busy | Shape::Nowhere => &[S::Unreachable, S::Poll, S::AllRetriesFailed],
+            });
+            if matches!(shape, Shape::Get | Shape::Post | Shape::Refused) {
+                moments.extend(rx);
+            }
+            if shape == Shape::Post {
+                moments.extend(tx);
+            }
+        }
+    }
+    moments.extend(states.into_iter().map(Moment::State));
+    moments
+}
+
+fn answers(at: Moment) -> &'static [Answer] {
+    match at {
+        Moment::TxFirst | Moment::TxLater => {
+            &[Answer::Ok, Answer::DontSend, Answer::DisconnectMe, Answer::DestroyMe]
+        }
+        Moment::Accept => &[Answer::Ok, Answer::DontSend],
+        _ => &[Answer::Ok, Answer::DisconnectMe, Answer::DestroyMe],
+    }
+}
+
+/// All scenarios of some shapes.
+fn torture(shapes: &[Shape], parts: &[Part], tls: bool) {
+    let mut runner = Runner::new();
+    for shape in shapes.iter().copied() {
+        for part in parts.iter().copied() {
+            for at in moments(shape, part) {
+                for answer in answers(at).iter().copied() {
+                    for act in ACTS {
+                        // What makes a new stream each time, or asks again whenever it is asked, has no end of
+                        // its own.
+                        let asks_on = matches!(act, Act::ClientConnect | Act::RequestTx)
+                            && matches!(answer, Answer::DontSend | Answer::DisconnectMe);
+                        let is_endless = act == Act::CreateAnother || asks_on;
+                        for always in [false, true] {
+                            if always && (is_endless || tls) {
+                                continue;
+                            }
+                            let plan = Plan { shape, tls, part, at, answer, act, always };
+                            runner.run(&plan.name(), || {
+                                let hits = play(plan);
+                                assert!(hits > 0, "the moment never came");
+                            });
+                        }
+                    }
+                }
+            }
+        }
+    }
+    runner.finish();
+}
+
+#[test]
+fn clients_that_get() {
+    torture(&[Shape::Get], &[Part::Client], false);
+}
+
+#[test]
+fn clients_that_post() {
+    torture(&[Shape::Post], &[Part::Client], false);
+}
+
+#[test]
+fn clients_that_are_refused() {
+    torture(&[Shape::Refused, Shape::Auth, Shape::Busy, Shape::Nowhere], &[Part::Client], false);
+}
+
+#[test]
+fn servers() {
+    torture(&[Shape::Get, Shape::Post, Shape::Busy], &[Part::Server, Part::Accepted], false);
+}
+
+#[test]
+fn tls_clients_that_get() {
+    torture(&[Shape::Get], &[Part::Client], true);
+}
+
+#[test]
+fn tls_clients_that_post() {
+    torture(&[Shape::Post], &[Part::Client], true);
+}
+
+#[test]
+fn tls_servers() {
+    torture(&[Shape::Post], &[Part::Server, Part::Accepted], true);
+}
