@@ -18,9 +18,11 @@ pub(crate) enum Told {
 }
 
 fn fields(head: &Head) -> String {
-    head.iter()
-        .map(|(name, value)| format!("{}={};", String::from_utf8_lossy(name), String::from_utf8_lossy(value)))
-        .collect()
+    let mut text = String::new();
+    for (name, value) in head.iter() {
+        text += &format!("{}={};", String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+    }
+    text
 }
 
 fn tell(event: &Event, input: &[u8], head: &Head, told: &mut Vec<Told>) {
