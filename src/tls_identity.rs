@@ -86,7 +86,7 @@ impl Identities {
     }
 
     pub(crate) fn server_config(&self, identity: Identity) -> Result<ServerConfig, Error> {
-        ServerConfig::new(identity, &[b"http/1.1"], &self.clock)
+        ServerConfig::new(identity, &[b"http/1.1", b"http/1.0"], &self.clock)
             .map_err(|error| Error::Tls(error.to_string()))
     }
 }

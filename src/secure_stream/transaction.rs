@@ -29,6 +29,8 @@ pub(crate) struct Transaction {
     /// Client: where the peer has sent us on to, and how often in a row.
     pub(crate) redirect: Option<Rc<Endpoint>>,
     pub(crate) redirects: u8,
+    /// Client: the response at hand is a redirect that is followed; its body is nobody's.
+    pub(crate) redirecting: bool,
     /// Client: the redirect turned the request into a GET (RFC 9110 15.4).
     pub(crate) as_get: bool,
     /// Client: an idle connection was not alive any more; the request goes out once again on a new one.

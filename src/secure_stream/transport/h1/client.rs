@@ -54,7 +54,7 @@ impl Context {
             WsiEvent::Request(_) => {}
             WsiEvent::Response(head) => self.core.h1_response(id, wsi, head),
             WsiEvent::Rx(payload) => {
-                if self.core.live(id).is_ok_and(|stream| stream.txn.redirect.is_none()) {
+                if self.core.live(id).is_ok_and(|stream| !stream.txn.redirecting) {
                     self.h1_rx(id, payload);
                 }
             }
@@ -65,7 +65,7 @@ impl Context {
     /// The response is complete: the transaction is acknowledged, the connection is free, the stream disconnected.
     fn h1_response_end(&mut self, id: StreamId, wsi: WsiId) {
         let Ok(stream) = self.core.live_mut(id) else { return };
-        if stream.txn.redirect.is_some() {
+        if std::mem::take(&mut stream.txn.redirecting) {
             stream.wsi = None;
             self.core.release(wsi);
             return self.core.bind(id);
@@ -314,6 +314,7 @@ impl Core {
             Ok(endpoint) => {
                 let Ok(stream) = self.live_mut(id) else { return };
                 stream.txn.redirect = Some(Rc::new(endpoint));
+                stream.txn.redirecting = true;
                 stream.txn.as_get |= becomes_get;
             }
             Err(cause) => self.h1_fail_try(id, wsi, cause, None),

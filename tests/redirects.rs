@@ -1,0 +1,88 @@
+//! Redirects, between streams of one policy in virtual time: followed where the policy says so, and counted.
+
+use millstream::sim::{Host, Network};
+use millstream::{Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Us};
+
+const POLICY: &str = r#"{
+  "retry": [ { "once": { "backoff": [100], "conceal": 0, "jitterpc": 0 } } ],
+  "s": [
+    { "follow": { "endpoint": "10.0.0.1", "port": 80, "protocol": "h1", "http_method": "GET", "http_url": "/a",
+        "opportunistic": true, "allow_redirects": true, "retry": "once" } },
+    { "fail": { "endpoint": "10.0.0.1", "port": 80, "protocol": "h1", "http_method": "GET", "http_url": "/a",
+        "opportunistic": true, "http_fail_redirect": true, "retry": "once" } },
+    { "stay": { "endpoint": "10.0.0.1", "port": 80, "protocol": "h1", "http_method": "GET", "http_url": "/a",
+        "opportunistic": true, "retry": "once" } } ] }"#;
+
+struct Client;
+
+impl StreamHandler for Client {
+    fn rx(&mut self, cx: &mut Cx<'_>, _: StreamId, payload: &[u8], flags: RxFlags) -> Flow {
+        let text = format!("rx {} {flags:?}", String::from_utf8_lossy(payload));
+        cx.app::<Vec<String>>().unwrap().push(text);
+        Flow::Ok
+    }
+
+    fn state(&mut self, cx: &mut Cx<'_>, me: StreamId, state: StreamState, _: u32) -> Flow {
+        let text = match cx.cause(me) {
+            Some(cause) => format!("{state}: {cause}"),
+            None => state.to_string(),
+        };
+        cx.app::<Vec<String>>().unwrap().push(text);
+        if state == StreamState::Creating {
+            cx.client_connect(me).unwrap();
+        }
+        Flow::Ok
+    }
+}
+
+/// What a stream is told when the server answers its requests with these, each on a request of its own.
+fn told(streamtype: &str, answers: &[&str]) -> (Vec<String>, Vec<String>) {
+    let network = Network::new(1);
+    let (near, far): (Host, Host) = (network.host("10.0.0.2"), network.host("10.0.0.1"));
+    let listener = network.listen(&far, 80).unwrap();
+    let app = Vec::<String>::new();
+    let mut context = Context::builder().policy(POLICY).unwrap().app(app).sim(near).build().unwrap();
+    context.with(|cx| cx.create(streamtype, Client)).unwrap();
+    let (mut sockets, mut requests, mut answers) = (Vec::new(), Vec::new(), answers.iter());
+    for ms in 1..400 {
+        network.run(&mut [&mut context], Us::from_us(ms * 1000)).unwrap();
+        sockets.extend(listener.accept());
+        for socket in &mut sockets {
+            let heard: Vec<u8> = socket.read();
+            if !heard.is_empty() {
+                requests.push(String::from_utf8_lossy(&heard).lines().next().unwrap_or_default().to_owned());
+                socket.write(answers.next().unwrap().as_bytes()).unwrap();
+            }
+        }
+    }
+    (context.with(|cx| std::mem::take(cx.app::<Vec<String>>().unwrap())), requests)
+}
+
+const MOVED: &str = "HTTP/1.1 302 Found\r\nLocation: b?c\r\nContent-Length: 4\r\n\r\ngone";
+const FOUND: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere";
+
+#[test]
+fn a_redirect_is_followed_where_the_policy_allows_it_and_its_own_body_is_nobodys() {
+    let (told, requests) = told("follow", &[MOVED, FOUND]);
+    assert_eq!(requests, ["GET /a HTTP/1.1", "GET /b?c HTTP/1.1"]);
+    assert_eq!(
+        told,
+        ["CREATING", "CONNECTING", "CONNECTED", "rx here SOM", "rx  EOM", "QOS_ACK_REMOTE", "DISCONNECTED"]
+    );
+}
+
+#[test]
+fn redirects_in_a_circle_are_followed_five_times() {
+    let (told, requests) = told("follow", &[MOVED; 6]);
+    assert_eq!(requests.len(), 6);
+    assert!(told[2].starts_with("UNREACHABLE: ") && told[2].contains("too many redirects"), "{told:?}");
+}
+
+#[test]
+fn a_redirect_is_a_failure_where_the_policy_says_so_and_a_refusal_by_default() {
+    let (failed, _) = told("fail", &[MOVED]);
+    assert!(failed[2].contains("UNREACHABLE: http status 302"), "{failed:?}");
+    let (stayed, _) = told("stay", &[MOVED]);
+    assert_eq!(stayed[2..5], ["CONNECTED: http status 302", "rx gone SOM", "rx  EOM"]);
+    assert!(stayed[5].starts_with("QOS_NACK_REMOTE"), "{stayed:?}");
+}
