@@ -36,7 +36,6 @@
 //! | `lws_ss_change_handlers` | `change_handlers` |
 //! | `lws_ss_server_ack` | `server_ack` |
 //! | `lws_ss_server_foreach_client` | `foreach_client` |
-//! | `lws_ss_add_peer_tx_credit`, `lws_ss_get_est_peer_tx_credit` | `add_peer_tx_credit`, `est_peer_tx_credit` |
 //! | `lws_ss_state_name` | `StreamState`'s `Display` |
 //! | `lws_ss_get_context`, `lws_ss_to_user_object` | not needed: a callback has `cx` and `self` |
 //!
