@@ -35,7 +35,7 @@
 //! | `lws_ss_start_timeout`, `lws_ss_cancel_timeout` | `start_timeout`, `cancel_timeout` |
 //! | `lws_ss_change_handlers` | `change_handlers` |
 //! | `lws_ss_server_ack` | `server_ack` |
-//! | `lws_ss_server_foreach_client` | `foreach_client` |
+//! | `lws_ss_server_foreach_client` | `server_foreach_client` |
 //! | `lws_ss_state_name` | `StreamState`'s `Display` |
 //! | `lws_ss_get_context`, `lws_ss_to_user_object` | not needed: a callback has `cx` and `self` |
 //!
@@ -44,7 +44,7 @@
 //! | lws | here |
 //! |---|---|
 //! | `LWSSSSRET_OK` | `Ok` |
-//! | `LWSSSSRET_TX_DONT_SEND` | `TxDontSend` |
+//! | `LWSSSSRET_TX_DONT_SEND` | `TxFlow::DontSend` |
 //! | `LWSSSSRET_DISCONNECT_ME` | `DisconnectMe` |
 //! | `LWSSSSRET_DESTROY_ME` | `DestroyMe` |
 //! | `LWSSSSRET_SS_HANDLE_DESTROYED` | does not exist: calls do not destroy under your feet, and a stale id says so |

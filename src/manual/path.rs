@@ -32,7 +32,7 @@
 //! Every step looks its connection up again, because the step before may have led to user code, and user code may end
 //! anything. Ids are an index and a generation: one that has ended is *stale*, and never somebody else's.
 //!
-//! A failure becomes a [`Cause`](crate::secure_stream::cause::Cause) where it is seen, goes up with the end of the
+//! A failure becomes a [`Cause`](crate::cause::Cause) where it is seen, goes up with the end of the
 //! connection, and is there to be read when the handler hears `UNREACHABLE`, `AUTH_FAILED` or `DISCONNECTED`.
 //!
 //! # Time

@@ -73,10 +73,12 @@ pub(crate) fn step(
 fn chunk_size(input: &[u8], total: u64, limits: &Limits) -> Result<(usize, Step), Error> {
     let limit = usize::from(limits.chunk_line);
     let window = input.get(..limit).unwrap_or(input);
+    // What cannot become a size any more need not be waited for.
+    if window.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) {
+        return Err(Error::ChunkSize);
+    }
     let Some(end) = window.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
-        // What cannot become a size any more need not be waited for.
-        let bad = window.first().is_some_and(|byte| !byte.is_ascii_hexdigit());
-        return if bad || input.len() >= limit { Err(Error::ChunkSize) } else { Ok((0, Step::More)) };
+        return if input.len() >= limit { Err(Error::ChunkSize) } else { Ok((0, Step::More)) };
     };
     match window.get(end..end + 2) {
         Some(b"\r\n") => {}

@@ -136,7 +136,7 @@ pub struct Engine {
 
 /// One bit each.
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(clippy::struct_excessive_bools)]
+
 struct Flags {
     is_server: bool,
     /// The peer's side of the connection can be used again.
@@ -246,11 +246,8 @@ impl Engine {
         }
         let limit = self.limits.head as usize;
         let window = input.get(..limit).unwrap_or(input);
+        self.check_target(window)?;
         let Some(end) = parse::find_end(window, self.scanned as usize)? else {
-            let line = window.iter().position(|byte| *byte == b'\n');
-            if self.flags.is_server && line.is_none() && window.len() > self.limits.target as usize + 32 {
-                return Err(Error::TargetTooLong);
-            }
             if input.len() >= limit {
                 return Err(Error::HeadTooLong);
             }
@@ -262,6 +259,19 @@ impl Engine {
         let text = window.get(..end).unwrap_or_default();
         let event = if self.flags.is_server { self.request(text, head)? } else { self.response(text, head)? };
         Ok((end, Some(event)))
+    }
+
+    /// A request line that cannot end within the target's limit any more: judged by the same bytes however they arrive.
+    fn check_target(&self, window: &[u8]) -> Result<(), Error> {
+        // Beside the target a request line has a method and a version.
+        let longest = self.limits.target as usize + 32;
+        match window.get(..=longest) {
+            Some(line) if self.flags.is_server && !line.contains(&b'\n') => {
+                parse::find_end(line, self.scanned as usize)?;
+                Err(Error::TargetTooLong)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn request(&mut self, text: &[u8], head: &mut Head) -> Result<Event, Error> {

@@ -7,9 +7,12 @@ use std::path::Path;
 
 #[test]
 fn inputs_that_once_were_of_interest_hold_what_must_hold() {
-    let bodies: [(&str, fn(&[u8])); 3] =
-        [("h1_request", h1::h1_request), ("h1_response", h1::h1_response), ("chunked", h1::chunked)];
-    for (target, body) in bodies {
+    for target in ["h1_request", "h1_response", "chunked"] {
+        let body = match target {
+            "h1_request" => h1::h1_request,
+            "h1_response" => h1::h1_response,
+            _ => h1::chunked,
+        };
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
         let mut inputs = 0;
         for entry in std::fs::read_dir(dir).unwrap() {

@@ -20,7 +20,7 @@ pub(crate) enum Told {
 fn fields(head: &Head) -> String {
     let mut text = String::new();
     for (name, value) in head.iter() {
-        text += &format!("{}={};", String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+        text.extend([&String::from_utf8_lossy(name), "=", &String::from_utf8_lossy(value), ";"]);
     }
     text
 }
