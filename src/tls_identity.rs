@@ -17,6 +17,7 @@ pub struct ClientTls {
 #[derive(Debug, PartialEq)]
 struct Key {
     trust: Option<Rc<TrustStore>>,
+    alpn: Vec<Vec<u8>>,
     client_cert: Option<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -48,6 +49,7 @@ impl Identities {
     ) -> Result<ClientTls, TlsError> {
         let key = Key {
             trust: trust.cloned(),
+            alpn: alpn.iter().map(|name| name.to_vec()).collect(),
             client_cert: client_cert.map(|(chain, key)| (chain.to_vec(), key.to_vec())),
         };
         let found = self.clients.iter().position(|(known, _)| *known == key);

@@ -85,3 +85,38 @@ fn an_echo_of_several_megabytes_comes_back_whole_over_tcp_and_unix_sockets() {
     context.with(|cx| assert_eq!(cx.app::<Vec<usize>>().unwrap(), &[0, 0, 0]));
     assert_eq!(context.census(), Census::default());
 }
+
+#[cfg(feature = "tls")]
+#[test]
+fn an_echo_comes_back_whole_over_tls_and_only_from_whom_the_policy_trusts() {
+    use base64::Engine;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let base64 = base64::engine::general_purpose::STANDARD.encode(made.cert.der());
+    let policy = format!(
+        r#"{{ "certs": [ {{ "c": "{base64}" }} ], "trust_stores": [ {{ "name": "t", "stack": ["c"] }} ], "s": [] }}"#
+    );
+    let mut context = Context::builder().policy(&policy).unwrap().app(Vec::<usize>::new()).build().unwrap();
+    context.with(|cx| {
+        let mut info = ListenInfo::new(Address::Ip("127.0.0.1:0".parse().unwrap()), ServerRole::Raw);
+        let key = made.signing_key.serialize_der();
+        info.tls = Some(Identity::from_der(&[made.cert.der()], &key).unwrap());
+        let acceptor = |_: &mut Cx<'_>, _: WsiId, _: Option<&Address>| {
+            Some(Box::new(Echo::default()) as Box<dyn Protocol>)
+        };
+        let vhost = cx.listen(info, acceptor).unwrap();
+        let address = cx.vhost_address(vhost).unwrap().clone();
+        for name in ["localhost", "elsewhere", "localhost"] {
+            let mut info = ClientInfo::new(Target::Address(address.clone()), ClientRole::Raw);
+            info.tls = Some(cx.client_tls(name, Some("t")).unwrap());
+            cx.connect(&info, Asker { to_send: vec![7; 300_000], to_hear: 300_000 });
+        }
+        assert!(cx.client_tls("localhost", Some("nope")).is_err());
+        cx.sul_schedule(Duration::from_secs(20), |cx| cx.stop());
+    });
+    context.run().unwrap();
+    context.with(|cx| {
+        let left = cx.app::<Vec<usize>>().unwrap();
+        left.sort_unstable();
+        assert_eq!(left, &[0, 0, 300_000]);
+    });
+}

@@ -264,6 +264,30 @@ impl Cx<'_> {
         Some(&self.core.vhosts.get(vhost)?.address)
     }
 
+    /// The client side of TLS for [`ClientInfo::tls`]: asks for `server_name`, and trusts a trust store of the policy,
+    /// or the system's roots where none is named.
+    ///
+    /// # Errors
+    /// The policy has no trust store of this name, or there is nothing in it to trust.
+    #[cfg(feature = "tls")]
+    pub fn client_tls(
+        &mut self,
+        server_name: &str,
+        trust_store: Option<&str>,
+    ) -> Result<crate::ClientTls, Error> {
+        let store = match trust_store {
+            Some(name) => match self.core.policy.trust_store(name) {
+                Some(store) => Some(Rc::clone(store)),
+                None => return Err(Error::Policy(format!("the policy has no trust store \"{name}\""))),
+            },
+            None => None,
+        };
+        self.core
+            .tls
+            .client(server_name, store.as_ref(), None, &[])
+            .map_err(|error| Error::Tls(error.to_string()))
+    }
+
     /// Connects; `protocol` is told how that goes, later (`lws_client_connect_via_info`).
     pub fn connect(&mut self, info: &ClientInfo, protocol: impl Protocol + 'static) -> WsiId {
         let id = self.core.client_connect(&Rc::new(info.clone()), Binding::Protocol, true);
