@@ -1,4 +1,5 @@
 //! Redirects, between streams of one policy in virtual time: followed where the policy says so, and counted.
+#![cfg(feature = "h1")]
 
 use millstream::sim::{Host, Network};
 use millstream::{Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Us};

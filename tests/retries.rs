@@ -1,4 +1,5 @@
 //! Retries, timeouts and kept connections against tables of expected times, in virtual time.
+#![cfg(feature = "h1")]
 
 use millstream::sim::{Link, Network};
 use millstream::{Context, Cx, Flow, StreamHandler, StreamId, StreamState, Tx, TxFlow, Us};
