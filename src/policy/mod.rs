@@ -88,7 +88,7 @@ pub struct Parsed {
     pub policy: Policy,
     /// What its author ought to know.
     pub warnings: Vec<Diagnostic>,
-    /// The keys the text uses, in the order of [`keys`]; those that are not
+    /// The keys the text uses, in the order of [`keys()`]; those that are not
     /// [in force](Key::in_force) have no effect yet.
     pub keys: Vec<&'static Key>,
 }
