@@ -6,6 +6,7 @@
 //! to the next, and the application's is read again.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::cause::Words;
 
@@ -17,6 +18,9 @@ pub const MAX_DIRECT_NAME: usize = 128;
 
 /// How many undeclared headers a stream remembers.
 pub const MAX_DIRECT: usize = 64;
+
+/// Bytes that are kept for the next values when the last are gone.
+const KEPT: usize = 512;
 
 /// Which value is meant: found by name once, then used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,22 +76,27 @@ pub enum MetadataError {
     BadHeaderValue,
 }
 
+/// All values lie one behind the other in one buffer, which is kept from transaction to transaction: setting a value
+/// that fits allocates nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Values {
     entries: Vec<Entry>,
+    bytes: Vec<u8>,
+    /// How many of the bytes belong to nobody any more.
+    garbage: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     name: Name,
-    application: Option<Box<[u8]>>,
-    peer: Option<Box<[u8]>>,
+    application: Option<Range<usize>>,
+    peer: Option<Range<usize>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Name {
     Declared(usize),
-    Direct(Box<str>),
+    Direct(Range<usize>),
 }
 
 #[derive(Clone, Copy)]
@@ -112,7 +121,8 @@ impl<'a> Key<'a> {
 impl Metadata {
     /// The value to use now: the peer's if its message brought one, else the application's.
     pub fn get(&self, key: Key<'_>) -> Option<&[u8]> {
-        self.entries().iter().find(|entry| entry.name.is(key)).and_then(Entry::value)
+        let (values, entry) = self.entry(key)?;
+        Some(values.text(entry.peer.as_ref().or(entry.application.as_ref())?))
     }
 
     /// Sets the application's value, which stays until it is set again or [unset](Self::unset). What the peer's message
@@ -136,104 +146,168 @@ impl Metadata {
 
     /// Forgets the value, whoever set it. Says whether there was one.
     pub fn unset(&mut self, key: Key<'_>) -> bool {
-        let had = self.get(key).is_some();
-        self.retain(|entry| !entry.name.is(key));
-        had
+        let Some(values) = &mut self.0 else { return false };
+        let Some(at) = values.position(key) else { return false };
+        values.remove(at);
+        true
     }
 
     /// The application's value, whatever the peer's message brought.
     pub fn own(&self, key: Key<'_>) -> Option<&[u8]> {
-        self.entries().iter().find(|entry| entry.name.is(key))?.application.as_deref()
+        let (values, entry) = self.entry(key)?;
+        Some(values.text(entry.application.as_ref()?))
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.retain(|_| false);
+        if let Some(values) = &mut self.0 {
+            values.entries.clear();
+            values.settle();
+        }
     }
 
     /// Forgets what the peer's message brought, before the next transaction.
     pub fn clear_from_peer(&mut self) {
-        self.retain(|entry| {
-            entry.peer = None;
-            entry.application.is_some()
-        });
+        let Some(values) = &mut self.0 else { return };
+        for at in (0..values.entries.len()).rev() {
+            values.forget_from_peer(at);
+        }
+        values.settle();
     }
 
     /// The undeclared headers that the application set, in the order in which it did: `("x-tag:", b"7")`.
     pub fn direct(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.entries().iter().filter_map(|entry| match &entry.name {
-            Name::Direct(name) => Some((&**name, entry.application.as_deref()?)),
+        let values = self.0.as_deref();
+        let entries = values.map_or(&[][..], |values| &values.entries);
+        entries.iter().filter_map(move |entry| match &entry.name {
+            Name::Direct(name) => {
+                let name = std::str::from_utf8(values?.text(name)).ok()?;
+                Some((name, values?.text(entry.application.as_ref()?)))
+            }
             Name::Declared(_) => None,
         })
+    }
+
+    fn entry(&self, key: Key<'_>) -> Option<(&Values, &Entry)> {
+        let values = self.0.as_deref()?;
+        Some((values, values.entries.get(values.position(key)?)?))
     }
 
     fn put(&mut self, key: Key<'_>, value: &[u8], limit: usize, origin: Origin) -> Result<(), MetadataError> {
         if value.len() > limit {
             return Err(MetadataError::TooLong { len: value.len(), limit });
         }
+        let values = self.0.get_or_insert_default();
+        let known = values.position(key);
         if let Key::Direct(name) = key {
             check_header(name, value)?;
-            let count = self.entries().iter().filter(|entry| matches!(entry.name, Name::Direct(_))).count();
-            if count >= MAX_DIRECT && self.get(key).is_none() {
+            let is_direct = |entry: &&Entry| matches!(entry.name, Name::Direct(_));
+            if known.is_none() && values.entries.iter().filter(is_direct).count() >= MAX_DIRECT {
                 return Err(MetadataError::TooMany);
             }
         }
-        let entries = &mut self.0.get_or_insert_default().entries;
-        let value = Some(Box::from(value));
-        let (application, peer) = match origin {
-            Origin::Application => (value, None),
-            Origin::Peer => (None, value),
-        };
-        match entries.iter_mut().find(|entry| entry.name.is(key)) {
-            Some(entry) => {
-                if application.is_some() {
-                    entry.application = application;
-                }
-                entry.peer = peer;
-            }
-            None => entries.push(Entry { name: key.into(), application, peer }),
-        }
+        let at = known.unwrap_or_else(|| values.add(key));
+        values.put(at, value, origin);
         Ok(())
     }
+}
 
-    fn entries(&self) -> &[Entry] {
-        self.0.as_ref().map_or(&[], |values| &values.entries)
+impl Values {
+    fn text(&self, range: &Range<usize>) -> &[u8] {
+        self.bytes.get(range.clone()).unwrap_or_default()
     }
 
-    /// Keeps what `keep` says, and gives the memory back with the last.
-    fn retain(&mut self, keep: impl FnMut(&mut Entry) -> bool) {
-        if let Some(values) = &mut self.0 {
-            values.entries.retain_mut(keep);
-            if values.entries.is_empty() {
-                self.0 = None;
+    fn position(&self, key: Key<'_>) -> Option<usize> {
+        self.entries.iter().position(|entry| match (&entry.name, key) {
+            (Name::Declared(mine), Key::Declared(other)) => *mine == other,
+            // Header names are the same in any case (RFC 9110 5.1).
+            (Name::Direct(mine), Key::Direct(other)) => {
+                self.text(mine).eq_ignore_ascii_case(other.as_bytes())
             }
-        }
-    }
-}
-
-impl Entry {
-    fn value(&self) -> Option<&[u8]> {
-        self.peer.as_deref().or(self.application.as_deref())
-    }
-}
-
-impl Name {
-    /// Header names are the same in any case (RFC 9110 5.1); declared names have been told apart already.
-    fn is(&self, key: Key<'_>) -> bool {
-        match (self, key) {
-            (Self::Declared(mine), Key::Declared(other)) => *mine == other,
-            (Self::Direct(mine), Key::Direct(other)) => mine.eq_ignore_ascii_case(other),
             _ => false,
+        })
+    }
+
+    fn append(&mut self, value: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        start..self.bytes.len()
+    }
+
+    fn add(&mut self, key: Key<'_>) -> usize {
+        let name = match key {
+            Key::Declared(position) => Name::Declared(position),
+            Key::Direct(name) => Name::Direct(self.append(name.as_bytes())),
+        };
+        self.entries.push(Entry { name, application: None, peer: None });
+        self.entries.len() - 1
+    }
+
+    fn put(&mut self, at: usize, value: &[u8], origin: Origin) {
+        let new = self.append(value);
+        let Some(entry) = self.entries.get_mut(at) else { return };
+        let old = match origin {
+            Origin::Application => [entry.application.replace(new), entry.peer.take()],
+            Origin::Peer => [entry.peer.replace(new), None],
+        };
+        self.garbage += old.into_iter().flatten().map(|range| range.len()).sum::<usize>();
+        self.settle();
+    }
+
+    fn forget_from_peer(&mut self, at: usize) {
+        let Some(entry) = self.entries.get_mut(at) else { return };
+        self.garbage += entry.peer.take().map_or(0, |range| range.len());
+        if entry.application.is_none() {
+            self.remove(at);
         }
     }
-}
 
-impl From<Key<'_>> for Name {
-    fn from(key: Key<'_>) -> Self {
-        match key {
-            Key::Declared(position) => Self::Declared(position),
-            Key::Direct(name) => Self::Direct(name.into()),
+    fn remove(&mut self, at: usize) {
+        let entry = self.entries.remove(at);
+        let name = match entry.name {
+            Name::Direct(name) => name.len(),
+            Name::Declared(_) => 0,
+        };
+        let values = [entry.application, entry.peer].into_iter().flatten().map(|range| range.len());
+        self.garbage += name + values.sum::<usize>();
+        self.settle();
+    }
+
+    /// Keeps what belongs to nobody within bounds, and gives a large buffer back with the last that was in it.
+    fn settle(&mut self) {
+        if self.entries.is_empty() {
+            self.bytes.clear();
+            self.garbage = 0;
+            self.bytes.shrink_to(KEPT);
+        } else if self.garbage > KEPT.max(self.bytes.len() / 2) {
+            self.compact();
         }
+    }
+
+    /// Moves what is in use to the front, in place: whatever lies first goes first.
+    fn compact(&mut self) {
+        let (mut from, mut to) = (0, 0);
+        while let Some(range) = Self::next_range(&mut self.entries, from) {
+            let (start, len) = (range.start, range.len());
+            *range = to..to + len;
+            self.bytes.copy_within(start..start + len, to);
+            from = start + len;
+            to += len;
+        }
+        self.bytes.truncate(to);
+        self.garbage = 0;
+    }
+
+    /// The first range in use at or behind `from` that is not empty.
+    fn next_range(entries: &mut [Entry], from: usize) -> Option<&mut Range<usize>> {
+        let ranges = entries.iter_mut().flat_map(|entry| {
+            let name = match &mut entry.name {
+                Name::Direct(name) => Some(name),
+                Name::Declared(_) => None,
+            };
+            [name, entry.application.as_mut(), entry.peer.as_mut()].into_iter().flatten()
+        });
+        ranges.filter(|range| range.start >= from && range.end > range.start).min_by_key(|range| range.start)
     }
 }
 
@@ -319,15 +393,34 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_held_when_nothing_is_set() {
+    fn little_is_held_when_nothing_is_set() {
         assert_eq!(size_of::<Metadata>(), size_of::<usize>());
         let mut metadata = Metadata::default();
         metadata.set(key("region"), b"uk", LIMIT).unwrap();
         assert!(metadata.unset(key("region")));
         assert!(!metadata.unset(key("region")));
-        metadata.set_from_peer(key("ctype"), b"a", LIMIT).unwrap();
+        metadata.set_from_peer(key("ctype"), &[b'a'; LIMIT], LIMIT).unwrap();
         metadata.clear_from_peer();
-        assert_eq!(metadata, Metadata(None));
+        assert!(metadata.0.as_ref().is_some_and(|values| values.bytes.capacity() <= KEPT));
+    }
+
+    #[test]
+    fn values_that_are_set_for_ever_do_not_pile_up() {
+        let mut metadata = Metadata::default();
+        metadata.set(key("x-new:"), b"stays", LIMIT).unwrap();
+        for turn in 0..10_000_u32 {
+            let value = turn.to_string();
+            metadata.set(key("region"), value.as_bytes(), LIMIT).unwrap();
+            metadata.set_from_peer(key("ctype"), value.as_bytes(), LIMIT).unwrap();
+            metadata.set_from_peer(key("x-other:"), value.as_bytes(), LIMIT).unwrap();
+            for name in ["region", "ctype", "x-other:"] {
+                assert_eq!(metadata.get(key(name)), Some(value.as_bytes()));
+            }
+            metadata.clear_from_peer();
+        }
+        assert_eq!(metadata.get(key("x-new:")), Some(&b"stays"[..]));
+        assert_eq!(metadata.direct().collect::<Vec<_>>(), [("x-new:", &b"stays"[..])]);
+        assert!(metadata.0.unwrap().bytes.capacity() <= 4 * KEPT);
     }
 
     #[test]

@@ -66,6 +66,19 @@ impl Head {
         self.target = target.len();
     }
 
+    /// Lets `write` make the target of the request that has just been begun, in place; the `/` that an origin form begins
+    /// with (RFC 9112 3.2.1) is added where it is missing.
+    pub fn write_target<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        self.fields.clear();
+        self.text.clear();
+        let result = write(&mut self.text);
+        if !self.text.starts_with(b"/") {
+            self.text.insert(0, b'/');
+        }
+        self.target = self.text.len();
+        result
+    }
+
     /// Begins a response: what the head held before is gone.
     pub fn set_response(&mut self, status: Status) {
         self.clear();
@@ -82,6 +95,15 @@ impl Head {
         self.fields.push(Field { at: self.text.len(), name: name.len(), value: value.len() });
         self.text.extend_from_slice(name);
         self.text.extend_from_slice(value);
+    }
+
+    /// Adds a field whose value `write` appends to what it is given.
+    pub fn push_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        let at = self.text.len();
+        self.text.extend_from_slice(name);
+        write(&mut self.text);
+        let value = self.text.len().saturating_sub(at + name.len());
+        self.fields.push(Field { at, name: name.len(), value });
     }
 
     /// The value of the first field of this name; case does not count.

@@ -37,9 +37,9 @@ fn has_body(method: Method) -> bool {
 }
 
 fn hexify(token: &[u8], out: &mut Vec<u8>) {
-    for byte in token {
-        out.extend(format!("{byte:02X}").bytes());
-    }
+    let digit =
+        |nibble: u8| char::from_digit(u32::from(nibble), 16).map_or(0, |c| c.to_ascii_uppercase() as u8);
+    out.extend(token.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
 }
 
 impl Context {
@@ -148,23 +148,16 @@ impl Core {
             None => Rc::new(self.endpoint_now(id)?),
         };
         let Ok(stream) = self.live(id) else { return Err(Cause::by_us()) };
-        let mut target = vec![b'/'];
-        if let Some(path) = &endpoint.path {
-            target.clear();
-            if !path.starts_with(b"/") {
-                target.push(b'/');
+        head.set_request(method, b"");
+        let expanded = head.write_target(|target| match (&endpoint.path, &stream_type.http.url) {
+            (Some(path), _) => {
+                target.extend_from_slice(path);
+                Ok(())
             }
-            target.extend_from_slice(path);
-        } else if let Some(url) = &stream_type.http.url {
-            target.clear();
-            expand(url, "http_url", &stream_type, &stream.metadata, &mut target)?;
-            // Policies write the path with or without its '/': one results.
-            if !target.starts_with(b"/") {
-                target.insert(0, b'/');
-            }
-        }
-        head.clear();
-        head.set_request(method, &target);
+            (None, Some(url)) => expand(url, "http_url", &stream_type, &stream.metadata, target),
+            (None, None) => Ok(()),
+        });
+        expanded?;
         push_mapped(head, &stream_type, &stream.metadata);
         self.h1_push_auth(head, &stream_type);
         let Ok(stream) = self.live(id) else { return Err(Cause::by_us()) };
@@ -208,13 +201,14 @@ impl Core {
         let http = &stream_type.http;
         let index = stream_type.use_auth.as_ref().map_or(0, |auth| auth.blob);
         if let (Some(header), Some(token)) = (&http.auth_header, self.blobs.get(Blob::Auth(index))) {
-            let mut value = http.auth_preamble.clone().unwrap_or_default().into_bytes();
-            if http.auth_hexify {
-                hexify(token, &mut value);
-            } else {
-                value.extend_from_slice(token);
-            }
-            head.push(header.trim_end_matches(':').as_bytes(), &value);
+            head.push_with(header.trim_end_matches(':').as_bytes(), |value| {
+                value.extend_from_slice(http.auth_preamble.as_deref().unwrap_or_default().as_bytes());
+                if http.auth_hexify {
+                    hexify(token, value);
+                } else {
+                    value.extend_from_slice(token);
+                }
+            });
         }
         for (header, blob) in [
             (&http.dsn_header, Blob::DeviceSerial),

@@ -95,12 +95,12 @@ impl Core {
         push_mapped(&mut head, &stream_type, &stream.metadata);
         // "mime" is what servers call it, whether or not the policy maps it to a header.
         let mime = stream_type.metadata.iter().position(|def| def.name == "mime" && def.header.is_none());
-        let mime = mime.and_then(|index| stream.metadata.own(Key::Declared(index))).map(<[u8]>::to_vec);
-        let mime = mime.or_else(|| stream_type.http.mime_content_type.clone().map(String::into_bytes));
+        let mime = mime.and_then(|index| stream.metadata.own(Key::Declared(index)));
+        let mime = mime.or_else(|| stream_type.http.mime_content_type.as_deref().map(str::as_bytes));
         if let Some(mime) = mime
             && head.get("content-type").is_none()
         {
-            head.push(b"content-type", &mime);
+            head.push(b"content-type", mime);
         }
         let answered = self.http_respond(wsi, status, head.iter(), body);
         self.out_head = head;
