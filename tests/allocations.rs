@@ -177,7 +177,7 @@ struct Bare;
 
 impl Acceptor for Bare {
     fn accept(&mut self, _: &mut Cx<'_>, _: WsiId, _: Option<&Address>) -> Option<Box<dyn Protocol>> {
-        Some(Box::new(Bare))
+        Some(Box::new(Self))
     }
 }
 
