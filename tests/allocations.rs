@@ -205,7 +205,11 @@ fn a_request_allocates_nothing_in_the_steady_state() {
     let post: &[u8] = b"POST /x HTTP/1.1\r\nHost: a\r\nUser-Agent: peer\r\nContent-Length: 5\r\n\r\nhello";
     let chunked: &[u8] =
         b"POST /x HTTP/1.1\r\nHost: a\r\nUser-Agent: peer\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
-    let answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello".len();
+    let answer = concat!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+        "Content-Length: 5\r\n\r\nhello"
+    );
+    let answer = answer.len();
     for (what, request) in [("GET", get), ("POST", post), ("POST in chunks", chunked)] {
         let (mut context, port) = echo_server();
         let mut peer = Peer::new(port, request, answer);

@@ -30,7 +30,7 @@ pub struct Timeouts {
     pub send: Duration,
     /// A client: the next user of an idle connection. 5 s; zero keeps none.
     pub pool_idle: Duration,
-    /// Either side: sending what is left after the end, and the peer's own end. 2 s.
+    /// Either side: sending what is left after the end, from one piece to the next, and the peer's own end. 2 s.
     pub linger: Duration,
 }
 
@@ -132,6 +132,8 @@ impl ContextBuilder {
         };
         let core = Core {
             now: plat.now(),
+            wall_secs: plat.wall_secs(),
+            date: http::date::DateField::default(),
             #[cfg(feature = "tls")]
             tls: crate::tls_identity::Identities::new(plat.wall_secs()),
             plat,

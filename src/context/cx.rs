@@ -202,9 +202,9 @@ impl Cx<'_> {
         self.wsi_rx_flow(wsi, on)
     }
 
-    /// Why the last connection or attempt of a stream failed.
+    /// Why the last connection or attempt of a stream failed. Can still be asked in DISCONNECTED and DESTROYING.
     pub fn cause(&self, stream: StreamId) -> Option<&Cause> {
-        self.core.live(stream).ok()?.cause.as_deref()
+        self.core.streams.get(stream)?.cause.as_deref()
     }
 
     /// The state that the handler was told last, of those that last.

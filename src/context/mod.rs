@@ -63,6 +63,9 @@ pub(crate) struct Core {
     pub(crate) plat: Plat,
     /// Read when a turn begins and when its wait ends.
     pub(crate) now: Us,
+    /// Seconds since 1970, read with it.
+    pub(crate) wall_secs: u64,
+    pub(crate) date: http::date::DateField,
     pub(crate) policy: Rc<Policy>,
     pub(crate) timeouts: Timeouts,
     pub(crate) wsis: Arena<WsiId, Wsi>,

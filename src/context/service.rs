@@ -35,9 +35,7 @@ impl Context {
         let limit = self.wait_limit(timeout);
         let mut events = std::mem::take(&mut self.events);
         let waited = self.core.plat.wait(limit, &mut events);
-        self.core.now = self.core.plat.now();
-        #[cfg(feature = "tls")]
-        self.core.tls.set_wall_secs(self.core.plat.wall_secs());
+        self.core.read_clocks();
         for event in &events {
             self.note_ready(event);
         }
@@ -56,7 +54,7 @@ impl Context {
     }
 
     pub(super) fn begin_turn(&mut self) {
-        self.core.now = self.core.plat.now();
+        self.core.read_clocks();
         self.core.effects_left = EFFECTS_PER_TURN;
     }
 
@@ -142,5 +140,14 @@ impl Context {
         }
         wsi.flags.set(bits);
         self.core.schedule(id);
+    }
+}
+
+impl super::Core {
+    fn read_clocks(&mut self) {
+        self.now = self.plat.now();
+        self.wall_secs = self.plat.wall_secs();
+        #[cfg(feature = "tls")]
+        self.tls.set_wall_secs(self.wall_secs);
     }
 }

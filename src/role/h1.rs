@@ -8,6 +8,8 @@ use crate::error::Error;
 use crate::http::{BodyLength, Method, Status};
 use crate::wsi::{Flags, Wait, WsiId, WsiState};
 use h1::{Engine, Event};
+use std::cell::Cell;
+use std::time::Duration;
 
 /// Lets the engine frame a payload; a message whose declared length is reached is over, said or not.
 pub(super) fn frame(engine: &mut Engine, len: usize, is_eom: bool) -> Result<Framed, h1::EncodeError> {
@@ -20,6 +22,24 @@ pub(super) fn frame(engine: &mut Engine, len: usize, is_eom: bool) -> Result<Fra
         *to = *byte;
     }
     Ok(Framed { prefix, prefix_len, suffix: frame.suffix(), keep: !frame.is_suppressed() })
+}
+
+/// RFC 9110 6.6.1: a server with a clock says when it answered, unless the fields do already.
+fn encode_dated<'f: 'd, 'd>(
+    engine: &mut Engine,
+    status: Status,
+    fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+    date: &'d [u8],
+    body: BodyLength,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let has_date = Cell::new(false);
+    let fields = fields.map(|(name, value)| -> (&'d [u8], &'d [u8]) {
+        has_date.set(has_date.get() || name.eq_ignore_ascii_case(b"date"));
+        (name, value)
+    });
+    let date = std::iter::once((&b"Date"[..], date)).filter(|_| !has_date.get());
+    engine.encode_response(status, fields.chain(date), body, out).map_err(|e| Error::Http(e.to_string()))
 }
 
 impl Context {
@@ -63,12 +83,12 @@ impl Context {
     fn h1_event(&mut self, id: WsiId, event: Event, piece: &[u8], scratch: &mut Scratch) {
         match event {
             Event::Request => {
-                self.core.wait_for(id, Wait::Request, self.core.timeouts.request);
+                self.core.role_wait(id, Wait::Request, self.core.timeouts.request);
                 self.wsi_event(id, WsiEvent::Request(&scratch.head));
                 self.h1_continue(id);
             }
             Event::Informational | Event::Response => {
-                self.core.wait_for(id, Wait::Response, self.core.timeouts.response);
+                self.core.role_wait(id, Wait::Response, self.core.timeouts.response);
                 self.wsi_event(id, WsiEvent::Response(&scratch.head));
             }
             Event::Body(range) => {
@@ -78,11 +98,11 @@ impl Context {
                     }
                     _ => (Wait::Response, self.core.timeouts.response),
                 };
-                self.core.wait_for(id, why, limit);
+                self.core.role_wait(id, why, limit);
                 self.wsi_event(id, WsiEvent::Rx(piece.get(range).unwrap_or_default()));
             }
             Event::End => {
-                self.core.wait_no_more(id);
+                self.core.role_wait(id, Wait::Nothing, Duration::ZERO);
                 self.wsi_event(id, WsiEvent::End(&scratch.head));
                 self.core.h1_progress(id);
             }
@@ -117,16 +137,30 @@ impl Context {
     fn h1_waits(&mut self, id: WsiId, begun: bool) {
         let Some(wsi) = self.core.wsis.get(id) else { return };
         if begun && wsi.deadline.is(Wait::KeepAlive) {
-            self.core.wait_for(id, Wait::Request, self.core.timeouts.request);
+            self.core.role_wait(id, Wait::Request, self.core.timeouts.request);
+        }
+    }
+
+    /// A request that has begun and does not come to its end is answered (RFC 9110 15.5.9); silence is not.
+    pub(super) fn h1_request_timed_out(&mut self, id: WsiId) {
+        let cause = Cause::timeout(crate::cause::Phase::Answering);
+        match self.core.wsis.get(id).map(|wsi| &wsi.role) {
+            Some(Role::H1(engine)) if engine.is_receiving() => {
+                self.h1_refuse(id, h1::Error::TimedOut, cause);
+            }
+            _ => self.core.close_flushed(id, Some(cause)),
         }
     }
 
     fn h1_error(&mut self, id: WsiId, error: h1::Error) {
-        let cause = Cause::protocol(&error.to_string());
+        self.h1_refuse(id, error, Cause::protocol(&error.to_string()));
+    }
+
+    fn h1_refuse(&mut self, id: WsiId, error: h1::Error, cause: Cause) {
         let Some(wsi) = self.core.wsis.get_mut(id) else { return };
         let Role::H1(engine) = &mut wsi.role else { return };
         if wsi.flags.has(Flags::ACCEPTED) {
-            engine.error_response(error, &mut wsi.front);
+            engine.error_response(error, Some(self.core.date.at(self.core.wall_secs)), &mut wsi.front);
             self.core.wsi_request_flush(id);
             return self.core.close_flushed(id, Some(cause));
         }
@@ -167,11 +201,38 @@ impl Core {
             return self.close_flushed(id, None);
         }
         if engine.rx_done() {
-            self.wait_for(id, Wait::KeepAlive, self.timeouts.keep_alive);
+            self.role_wait(id, Wait::KeepAlive, self.timeouts.keep_alive);
             let Some(wsi) = self.wsis.get(id) else { return };
             if !wsi.rest.is_empty() || wsi.flags.any(Flags::READABLE) {
                 self.schedule(id);
             }
+        }
+    }
+
+    /// Part of a message is on its way; of a request: the response is awaited from here on.
+    pub(super) fn h1_framed(&mut self, id: WsiId) {
+        match self.wsis.get(id) {
+            Some(wsi) if !wsi.flags.has(Flags::ACCEPTED) => self.h1_expect_response(id),
+            _ => self.h1_progress(id),
+        }
+    }
+
+    fn h1_expect_response(&mut self, id: WsiId) {
+        let Some(wsi) = self.wsis.get(id) else { return };
+        if matches!(&wsi.role, Role::H1(engine) if !engine.rx_done() && !engine.is_idle()) {
+            self.role_wait(id, Wait::Response, self.timeouts.response);
+        }
+    }
+
+    /// A peer that held up our sending has taken all of it.
+    pub(super) fn h1_drained(&mut self, id: WsiId) {
+        let Some(wsi) = self.wsis.get(id) else { return };
+        let Role::H1(engine) = &wsi.role else { return };
+        if !wsi.flags.has(Flags::ACCEPTED) {
+            return self.h1_expect_response(id);
+        }
+        if engine.is_receiving() {
+            self.role_wait(id, Wait::Request, self.timeouts.request);
         }
     }
 
@@ -197,7 +258,7 @@ impl Core {
         engine
             .encode_request(method, target, host, fields, body, &mut wsi.front)
             .map_err(|e| Error::Http(e.to_string()))?;
-        self.wait_for(id, Wait::Response, limit);
+        self.role_wait(id, Wait::Response, limit);
         self.wsi_request_flush(id);
         Ok(())
     }
@@ -217,16 +278,15 @@ impl Core {
             return Err(Error::NotConnected);
         }
         self.spares.lend(&mut wsi.front);
-        engine
-            .encode_response(status, fields, body, &mut wsi.front)
-            .map_err(|e| Error::Http(e.to_string()))?;
+        let date = self.date.at(self.wall_secs);
+        encode_dated(engine, status, fields, date, body, &mut wsi.front)?;
         self.wsi_request_flush(id);
         Ok(())
     }
 
     /// A fresh server connection waits for its first request.
     pub(crate) fn h1_serve(&mut self, id: WsiId) {
-        self.wait_for(id, Wait::Request, self.timeouts.request);
+        self.role_wait(id, Wait::Request, self.timeouts.request);
     }
 
     /// The message that goes out is complete.

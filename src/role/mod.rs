@@ -130,7 +130,11 @@ impl Context {
 
     /// A framed payload is on its way.
     pub(crate) fn framed_sent(&mut self, id: WsiId) {
-        self.core.role_progress(id);
+        match self.core.wsis.get(id).map(|wsi| &wsi.role) {
+            None | Some(Role::Listen | Role::Raw) => {}
+            #[cfg(feature = "h1")]
+            Some(Role::H1(_)) => self.core.h1_framed(id),
+        }
     }
 
     /// The socket has taken all that there was.
@@ -140,7 +144,13 @@ impl Context {
 
     /// What a server waited for from its peer did not come.
     pub(crate) fn request_timed_out(&mut self, id: WsiId) {
-        self.core.close_flushed(id, Some(Cause::timeout(crate::cause::Phase::Answering)));
+        match self.core.wsis.get(id).map(|wsi| &wsi.role) {
+            None | Some(Role::Listen | Role::Raw) => {
+                self.core.close_flushed(id, Some(Cause::timeout(crate::cause::Phase::Answering)));
+            }
+            #[cfg(feature = "h1")]
+            Some(Role::H1(_)) => self.h1_request_timed_out(id),
+        }
     }
 }
 
@@ -154,6 +164,26 @@ impl Core {
             Role::H1(_) => self.h1_serve(id),
         }
         self.schedule(id);
+    }
+
+    /// A client's request is not complete yet.
+    pub(crate) fn role_is_sending(&self, id: WsiId) -> bool {
+        match self.wsis.get(id).map(|wsi| &wsi.role) {
+            None | Some(Role::Listen | Role::Raw) => false,
+            #[cfg(feature = "h1")]
+            Some(Role::H1(engine)) => !engine.tx_done(),
+        }
+    }
+
+    /// A peer that held up our sending has taken all that there was.
+    pub(crate) fn role_drained(&mut self, id: WsiId) {
+        self.wait_no_more(id);
+        let Some(wsi) = self.wsis.get(id) else { return };
+        match &wsi.role {
+            Role::Listen | Role::Raw => {}
+            #[cfg(feature = "h1")]
+            Role::H1(_) => self.h1_drained(id),
+        }
     }
 
     /// Looks whether the exchange at hand is complete, and what follows from that.

@@ -93,13 +93,13 @@ impl Core {
             return id;
         }
         let mut wsi = Wsi::new(None, Role::for_client(info.role), binding, WsiState::Resolving);
-        wsi.rare().connecting = Some(Connecting {
+        wsi.rare().connecting = Some(Box::new(Connecting {
             info: Rc::clone(info),
             addresses: VecDeque::new(),
             current: None,
             failures: Cause::default(),
             until: self.now.saturating_add(self.timeouts.connect),
-        });
+        }));
         wsi.rare().pool_key = Some(Rc::clone(info));
         let id = self.wsis.insert(wsi);
         log::debug!(target: "millstream::wsi", "{id}: connecting to {}", info.target);
@@ -125,7 +125,7 @@ impl Core {
     }
 
     fn connecting_mut(&mut self, id: WsiId) -> Option<&mut Connecting> {
-        self.wsis.get_mut(id)?.rare.as_mut()?.connecting.as_mut()
+        self.wsis.get_mut(id)?.rare.as_mut()?.connecting.as_deref_mut()
     }
 
     /// The answer to a name.

@@ -117,7 +117,7 @@ pub(crate) struct Wsi {
 /// What only some connections have.
 #[derive(Debug, Default)]
 pub(crate) struct Rare {
-    pub(crate) connecting: Option<Connecting>,
+    pub(crate) connecting: Option<Box<Connecting>>,
     pub(crate) pool_key: Option<PoolKey>,
     pub(crate) peer: Option<Address>,
     pub(crate) closing: Option<Closing>,

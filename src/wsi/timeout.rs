@@ -22,6 +22,8 @@ pub(crate) enum Wait {
     KeepAlive,
     /// Client: the next user.
     Pooled,
+    /// The peer's reading, when the socket takes nothing more. While this lasts, no role waits for anything else.
+    Send,
     /// The peer's reading of our last bytes, or its goodbye.
     Linger,
 }
@@ -68,6 +70,27 @@ impl Core {
     }
 }
 
+impl Core {
+    /// What a role waits for, [`Wait::Nothing`] included: it has to wait itself while a peer does not read.
+    pub(crate) fn role_wait(&mut self, id: WsiId, why: Wait, limit: Duration) {
+        match self.wsis.get(id) {
+            Some(wsi) if wsi.deadline.is(Wait::Send) && !wsi.unsent.is_empty() => {}
+            Some(_) if why == Wait::Nothing => self.wait_no_more(id),
+            Some(_) => self.wait_for(id, why, limit),
+            None => {}
+        }
+    }
+
+    /// The socket has not taken all that there is. Each byte that it takes later moves the bound.
+    pub(super) fn wait_to_send(&mut self, id: WsiId) {
+        match self.wsis.get(id).map(super::Wsi::state) {
+            Some(WsiState::Open) => self.wait_for(id, Wait::Send, self.timeouts.send),
+            Some(WsiState::Flushing) => self.wait_for(id, Wait::Linger, self.timeouts.linger),
+            _ => {}
+        }
+    }
+}
+
 impl Context {
     /// The timer of a connection has run out: perhaps the deadline has moved meanwhile.
     pub(crate) fn wsi_timer(&mut self, id: WsiId) {
@@ -91,6 +114,11 @@ impl Context {
             }
             Wait::Connect => self.core.close(id, Some(Cause::timeout(Phase::Resolving))),
             Wait::Tls => self.core.close(id, Some(Cause::timeout(Phase::Securing))),
+            Wait::Response if self.core.role_is_sending(id) => {
+                // The response is not due before the request is complete, and that takes our user's time.
+                self.core.wait_for(id, Wait::Response, self.core.timeouts.response);
+            }
+            Wait::Send => self.core.close(id, Some(Cause::timeout(Phase::Established))),
             Wait::Response => self.core.close(id, Some(Cause::timeout(Phase::Answering))),
             Wait::Request => self.request_timed_out(id),
             Wait::KeepAlive => self.core.close_flushed(id, None),

@@ -1,7 +1,7 @@
 //! The way out: binding, role, TLS, socket; one write per callback. What the socket does not take is finished before
 //! the next callback.
 
-use super::{Flags, WsiId, WsiState};
+use super::{Flags, Wait, WsiId, WsiState};
 use crate::cause::{Cause, Phase};
 use crate::context::scratch::{FRONT_ROOM, PREFIX_ROOM, SUFFIX_ROOM, Scratch, TX_SIZE};
 use crate::context::{Context, Core};
@@ -43,6 +43,9 @@ impl Core {
             let Some(left) = wsi.unsent.get(wsi.unsent_at..).filter(|left| !left.is_empty()) else {
                 wsi.unsent_at = 0;
                 self.spares.take_back(&mut wsi.unsent);
+                if wsi.deadline.is(Wait::Send) {
+                    self.role_drained(id);
+                }
                 return true;
             };
             if !wsi.flags.has(Flags::WRITABLE) {
@@ -50,7 +53,10 @@ impl Core {
             }
             let Some(socket) = &mut wsi.socket else { return false };
             match socket.write(left) {
-                Ok(len) => wsi.unsent_at += len,
+                Ok(len) => {
+                    wsi.unsent_at += len;
+                    self.wait_to_send(id);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     wsi.flags.clear(Flags::WRITABLE);
@@ -83,6 +89,7 @@ impl Core {
             wsi.unsent.clear();
             wsi.unsent.extend_from_slice(left);
             wsi.unsent_at = 0;
+            self.wait_to_send(id);
         }
     }
 

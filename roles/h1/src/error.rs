@@ -49,6 +49,8 @@ pub enum Error {
     Interim,
     /// 101 without having been asked.
     Upgrade,
+    /// A message that does not come to its end in the time that the caller gives it.
+    TimedOut,
 }
 
 impl Error {
@@ -60,6 +62,7 @@ impl Error {
             Self::Version => Status::VERSION_NOT_SUPPORTED,
             Self::HeadTooLong => Status::HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLong => Status::CONTENT_TOO_LARGE,
+            Self::TimedOut => Status::REQUEST_TIMEOUT,
             _ => Status::BAD_REQUEST,
         }
     }
@@ -88,6 +91,7 @@ impl fmt::Display for Error {
             Self::Truncated => "the connection ended within a message",
             Self::Unexpected => "bytes that were not asked for",
             Self::Interim => "too many interim responses",
+            Self::TimedOut => "a message that took too long",
             Self::Upgrade => "an upgrade that was not asked for",
         })
     }

@@ -372,6 +372,15 @@ impl Engine {
         received && matches!(self.sending, Sending::Nothing | Sending::Done)
     }
 
+    /// A message has begun to arrive and is not complete.
+    pub fn is_receiving(&self) -> bool {
+        match self.receiving {
+            Receiving::Head => self.scanned > 0,
+            Receiving::Body(_) => true,
+            _ => false,
+        }
+    }
+
     /// The connection can carry another exchange after the one at hand.
     pub fn may_reuse(&self) -> bool {
         let failed = matches!(self.receiving, Receiving::Failed(_) | Receiving::Upgraded);

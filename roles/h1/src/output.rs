@@ -257,13 +257,17 @@ impl Engine {
     }
 
     /// A whole response that tells the client what it did wrong, and that this was the last on this connection. False
-    /// when a response has begun: there is no way to take it back.
-    pub fn error_response(&mut self, error: Error, out: &mut Vec<u8>) -> bool {
+    /// when a response has begun: there is no way to take it back. `date` is the Date field's text, where there is a
+    /// clock (RFC 9110 6.6.1).
+    pub fn error_response(&mut self, error: Error, date: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
         self.flags.we_keep = false;
         if !self.flags.is_server || self.sending != Sending::Nothing {
             return false;
         }
         push_status(out, error.status());
+        if let Some(date) = date {
+            push_own(out, "Date", date);
+        }
         push_own(out, "Connection", b"close");
         push_own(out, "Content-Length", b"0");
         out.extend_from_slice(b"\r\n");

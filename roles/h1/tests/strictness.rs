@@ -166,12 +166,12 @@ fn an_error_is_answered_once_and_closes() {
     let mut head = http::Head::new();
     let error = engine.input(b"GET / HTTP/3.0\r\n\r\n", &mut head).unwrap_err();
     let mut out = Vec::new();
-    assert!(engine.error_response(error, &mut out));
+    assert!(engine.error_response(error, None, &mut out));
     assert_eq!(
         out,
         b"HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     );
-    assert!(!engine.error_response(error, &mut out) && !engine.may_reuse());
+    assert!(!engine.error_response(error, None, &mut out) && !engine.may_reuse());
 }
 
 #[test]

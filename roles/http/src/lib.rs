@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+pub mod date;
 pub mod field;
 mod head;
 mod method;

@@ -246,7 +246,7 @@ impl Core {
             }
         }
         if matches!(code, 503 | 429) && !good {
-            let wall = std::time::Duration::from_secs(self.plat.wall_secs());
+            let wall = std::time::Duration::from_secs(self.wall_secs);
             let after = head.get("retry-after").and_then(|value| retry_after(value, wall));
             return self.h1_fail_try(id, wsi, Cause::http_status(code), Some(after.unwrap_or_default()));
         }
