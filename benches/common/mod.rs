@@ -38,7 +38,7 @@ pub(crate) fn port_of(address: Option<&Address>) -> u16 {
     address.and_then(Address::port).expect("an address with a port")
 }
 
-/// A blocking client that sends `request` and reads an answer of `answer` bytes.
+/// A blocking client that reads answers of `answer` bytes.
 pub(crate) struct Peer {
     socket: TcpStream,
     buffer: Vec<u8>,
@@ -51,8 +51,11 @@ impl Peer {
         Self { socket, buffer: vec![0; answer] }
     }
 
-    pub(crate) fn exchange(&mut self, request: &[u8]) {
+    pub(crate) fn ask(&mut self, request: &[u8]) {
         self.socket.write_all(request).expect("a server that reads");
+    }
+
+    pub(crate) fn take(&mut self) {
         self.socket.read_exact(&mut self.buffer).expect("a server that answers");
     }
 }
