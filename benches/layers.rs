@@ -144,7 +144,9 @@ impl Server {
         let answer = HEAD.len() + len.to_string().len() + 4 + len as usize;
         let mut peers: Vec<Peer> = (0..connections).map(|_| Peer::new(self.port, answer)).collect();
         for _ in 0..count {
-            peers.iter_mut().for_each(|peer| peer.ask(request));
+            for peer in &mut peers {
+                peer.ask(request);
+            }
             peers.iter_mut().for_each(Peer::take);
         }
         drop(peers);
