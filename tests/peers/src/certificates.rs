@@ -1,0 +1,63 @@
+//! Certificates made for a run: an authority, and a server's for `localhost`.
+
+use base64::Engine;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::sync::Arc;
+
+pub struct Certificates {
+    pub authority: Vec<u8>,
+    pub server: Vec<u8>,
+    pub key: Vec<u8>,
+}
+
+impl Default for Certificates {
+    fn default() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, key).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let server =
+            CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+        Self { authority: authority.der().to_vec(), server: server.der().to_vec(), key: key.serialize_der() }
+    }
+}
+
+impl Certificates {
+    /// The `certs` and `trust_stores` of a policy.
+    pub fn policy(&self) -> String {
+        let base64 = |der| base64::engine::general_purpose::STANDARD.encode(der);
+        format!(
+            r#""certs": [{{"ca": "{}"}}, {{"cert": "{}"}}, {{"key": "{}"}}],
+            "trust_stores": [{{"name": "ours", "stack": ["ca"]}}]"#,
+            base64(&self.authority),
+            base64(&self.server),
+            base64(&self.key)
+        )
+    }
+
+    pub fn acceptor(&self) -> tokio_rustls::TlsAcceptor {
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![CertificateDer::from(self.server.clone())], key)
+            .unwrap();
+        Arc::new(config).into()
+    }
+
+    pub fn connector(&self) -> tokio_rustls::TlsConnector {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from(self.authority.clone())).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Arc::new(config).into()
+    }
+}

@@ -1,0 +1,216 @@
+//! Server streams against hyper's client, plain and TLS.
+
+use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
+use hyper::body::{Bytes, Frame};
+use hyper::client::conn::http1::SendRequest;
+use hyper::{HeaderMap, Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use millstream_peers::certificates::Certificates;
+use millstream_peers::server_stream::StreamServer;
+use millstream_peers::{Digest, WATCHDOG, pattern};
+use std::convert::Infallible;
+use std::future::Future;
+use tokio::net::TcpStream;
+
+type Body = BoxBody<Bytes, Infallible>;
+
+const LARGE: u64 = 10_000_000;
+
+struct World {
+    certificates: Option<Certificates>,
+    server: StreamServer,
+}
+
+impl World {
+    async fn client(&self) -> SendRequest<Body> {
+        let socket = TcpStream::connect(("127.0.0.1", self.server.port)).await.unwrap();
+        match &self.certificates {
+            None => handshake(socket).await,
+            Some(certificates) => {
+                let name = "localhost".try_into().unwrap();
+                handshake(certificates.connector().connect(name, socket).await.unwrap()).await
+            }
+        }
+    }
+}
+
+async fn handshake(
+    io: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+) -> SendRequest<Body> {
+    let (client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// Runs `test` against a plain server and one with TLS.
+fn both<F: Future<Output = ()>>(test: impl Fn(World) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let certificates = Certificates::default();
+    let server = StreamServer::start(Some(&certificates));
+    for world in [
+        World { certificates: None, server: StreamServer::start(None) },
+        World { certificates: Some(certificates), server },
+    ] {
+        runtime.block_on(async { tokio::time::timeout(WATCHDOG, test(world)).await.expect("an end") });
+    }
+}
+
+fn request(method: Method, path: &str, body: Body) -> Request<Body> {
+    Request::builder().method(method).uri(path).header("host", "localhost").body(body).unwrap()
+}
+
+fn empty() -> Body {
+    Empty::new().boxed()
+}
+
+fn upload(len: u64, tail: Option<HeaderMap>) -> Body {
+    let pieces = (0..len)
+        .step_by(7000)
+        .map(move |from| (from..len.min(from + 7000)).map(pattern).collect::<Vec<u8>>());
+    let frames = pieces.map(|piece| Frame::data(Bytes::from(piece))).chain(tail.map(Frame::trailers));
+    BodyExt::boxed(StreamBody::new(futures_util::stream::iter(frames.map(Ok))))
+}
+
+async fn text(response: Response<hyper::body::Incoming>) -> String {
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+#[test]
+fn a_connection_serves_one_request_after_the_other() {
+    both(|world| async move {
+        let mut client = world.client().await;
+        for nth in 0..100 {
+            client.ready().await.unwrap();
+            let response =
+                client.send_request(request(Method::GET, &format!("/known/{nth}"), empty())).await.unwrap();
+            assert_eq!(response.status(), 200);
+            assert_eq!(response.headers()["content-type"], "text/plain");
+            assert!(response.headers().contains_key("date"));
+            assert_eq!(text(response).await, format!("hello {nth}"));
+        }
+    });
+}
+
+#[test]
+fn the_answer_to_head_has_the_length_and_not_the_body() {
+    both(|world| async move {
+        let mut client = world.client().await;
+        for _ in 0..2 {
+            let response = client.send_request(request(Method::HEAD, "/bytes/1234", empty())).await.unwrap();
+            assert_eq!(response.headers()["content-length"], "1234");
+            assert_eq!(text(response).await, "");
+        }
+    });
+}
+
+#[test]
+fn ten_megabytes_leave_and_arrive_unchanged_with_a_length_and_in_chunks() {
+    let wanted = Digest::of_pattern(LARGE);
+    both(|world| async move {
+        let mut client = world.client().await;
+        for path in ["bytes", "chunked"] {
+            let response = client
+                .send_request(request(Method::GET, &format!("/{path}/{LARGE}"), empty()))
+                .await
+                .unwrap();
+            assert_eq!(response.headers().contains_key("content-length"), path == "bytes");
+            let mut digest = Digest::default();
+            let mut body = response.into_body();
+            while let Some(frame) = body.frame().await {
+                digest.add(frame.unwrap().data_ref().unwrap());
+            }
+            assert_eq!(digest, wanted);
+        }
+        let tail = HeaderMap::from_iter([("x-sum".parse().unwrap(), "17".parse().unwrap())]);
+        let known: Vec<u8> = (0..LARGE).map(pattern).collect();
+        for body in [upload(LARGE, None), upload(LARGE, Some(tail)), Full::from(known).boxed()] {
+            let response = client.send_request(request(Method::POST, "/digest", body)).await.unwrap();
+            assert_eq!(text(response).await, format!("{:x} {}", wanted.0, wanted.1));
+        }
+    });
+}
+
+#[test]
+fn an_echo_streams_both_ways_at_once() {
+    both(|world| async move {
+        let mut client = world.client().await;
+        let response =
+            client.send_request(request(Method::POST, "/echo", upload(3_000_000, None))).await.unwrap();
+        let mut digest = Digest::default();
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            digest.add(frame.unwrap().data_ref().unwrap());
+        }
+        assert_eq!(digest, Digest::of_pattern(3_000_000));
+    });
+}
+
+#[test]
+fn headers_come_and_go_as_metadata() {
+    both(|world| async move {
+        let mut client = world.client().await;
+        let mut asks = request(Method::GET, "/fields", empty());
+        asks.headers_mut().insert("x-up", "some thing".parse().unwrap());
+        let response = client.send_request(asks).await.unwrap();
+        assert_eq!(response.headers()["x-down"], "some thing");
+        assert_eq!(text(response).await, "see the head");
+        // Nothing of one transaction is left for the next.
+        let response = client.send_request(request(Method::GET, "/fields", empty())).await.unwrap();
+        assert!(response.headers().get("x-down").is_none_or(|value| value.is_empty()));
+        text(response).await;
+        let response = client.send_request(request(Method::GET, "/nothing/here", empty())).await.unwrap();
+        assert_eq!(response.status(), 404);
+    });
+}
+
+#[test]
+fn a_client_that_expects_leave_to_send_gets_it() {
+    both(|world| async move {
+        let mut client = world.client().await;
+        let mut asks = request(Method::POST, "/digest", Full::from("hello").boxed());
+        asks.headers_mut().insert("expect", "100-continue".parse().unwrap());
+        let response = client.send_request(asks).await.unwrap();
+        assert!(text(response).await.ends_with(" 5"));
+    });
+}
+
+#[test]
+fn fifty_connections_are_served_at_once() {
+    both(|world| async move {
+        let mut clients = Vec::new();
+        for _ in 0..50 {
+            clients.push(world.client().await);
+        }
+        let asks = clients.iter_mut().enumerate().map(|(nth, client)| async move {
+            let wanted = Digest::of_pattern(10_000 + nth as u64);
+            for _ in 0..5 {
+                client.ready().await.unwrap();
+                let asks = request(Method::POST, "/digest", upload(10_000 + nth as u64, None));
+                let response = client.send_request(asks).await.unwrap();
+                assert_eq!(text(response).await, format!("{:x} {}", wanted.0, wanted.1));
+            }
+        });
+        futures_util::future::join_all(asks).await;
+    });
+}
+
+#[test]
+fn a_client_that_goes_away_in_the_middle_leaves_the_others_alone() {
+    both(|world| async move {
+        for _ in 0..20 {
+            let mut gone = world.client().await;
+            let never = StreamBody::new(futures_util::stream::pending());
+            let asks = request(Method::POST, "/echo", BodyExt::boxed(never));
+            let _ = tokio::time::timeout(std::time::Duration::ZERO, gone.send_request(asks)).await;
+            drop(gone);
+            let mut gone = world.client().await;
+            let response =
+                gone.send_request(request(Method::GET, "/bytes/100000000", empty())).await.unwrap();
+            let mut body = response.into_body();
+            assert!(body.frame().await.unwrap().is_ok());
+        }
+        let mut client = world.client().await;
+        let response = client.send_request(request(Method::GET, "/known/still", empty())).await.unwrap();
+        assert_eq!(text(response).await, "hello still");
+    });
+}
