@@ -138,6 +138,22 @@ fn a_wait_without_end_ends_with_the_next_timer_and_happens_once() {
 }
 
 #[test]
+fn a_turn_in_which_a_callback_has_run_returns_without_waiting() {
+    let mut world = World::new(|builder| builder);
+    let over = Rc::new(RefCell::new(false));
+    let tell = Rc::clone(&over);
+    world.context.with(|cx| cx.sul_schedule(Duration::ZERO, move |_| *tell.borrow_mut() = true));
+    world.context.service(Some(Duration::from_secs(3600))).unwrap();
+    assert_eq!(
+        (world.network.now().as_us(), *over.borrow()),
+        (0, true),
+        "the caller sees at once that it is over"
+    );
+    world.context.service(Some(Duration::from_secs(3600))).unwrap();
+    assert_eq!(world.network.now().as_us(), 3_600_000_000, "and waits when nothing has happened");
+}
+
+#[test]
 fn another_thread_wakes_a_loop_that_waits_without_end() {
     let mut context = Context::builder().build().unwrap();
     let waker = context.waker();

@@ -145,6 +145,7 @@ impl ContextBuilder {
             suls: Suls::new(),
             effects: VecDeque::new(),
             effects_left: 0,
+            entered_user: false,
             ready: VecDeque::new(),
             newborn: Vec::new(),
             pool: HashMap::new(),

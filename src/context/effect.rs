@@ -97,7 +97,7 @@ impl Context {
             }
             Effect::Closed { wsi, binding: Binding::Protocol, cause, .. } => {
                 if let Some(mut protocol) = self.handlers.protocols.remove(wsi) {
-                    protocol.closed(&mut Cx { core: &mut self.core }, wsi, cause.as_ref());
+                    protocol.closed(&mut self.core.enter_user(), wsi, cause.as_ref());
                 }
             }
             Effect::Closed { .. } => {}
@@ -106,7 +106,7 @@ impl Context {
                 self.core.release(id);
                 drop(self.handlers.protocols.remove(id));
             }
-            Effect::Call(call) => call(&mut Cx { core: &mut self.core }),
+            Effect::Call(call) => call(&mut self.core.enter_user()),
         }
     }
 
@@ -131,7 +131,7 @@ impl Context {
         call: impl FnOnce(&mut dyn StreamHandler, &mut Cx<'_>) -> R,
     ) -> Option<R> {
         let handler = self.handlers.streams.get_mut(id)?;
-        Some(call(&mut **handler, &mut Cx { core: &mut self.core }))
+        Some(call(&mut **handler, &mut self.core.enter_user()))
     }
 
     /// Payload for a stream's handler. The caller has settled before.
@@ -187,7 +187,7 @@ impl Context {
             Binding::Stream(stream) => self.stream_event(stream, id, event),
             Binding::Protocol => {
                 let Some(protocol) = self.handlers.protocols.get_mut(id) else { return };
-                let cx = &mut Cx { core: &mut self.core };
+                let cx = &mut self.core.enter_user();
                 let flow = match event {
                     WsiEvent::Established => protocol.established(cx, id),
                     WsiEvent::Request(head) => protocol.request(cx, id, head),
@@ -210,7 +210,7 @@ impl Context {
             Binding::Stream(stream) => self.stream_tx(stream, id, tx),
             Binding::Protocol => {
                 let Some(protocol) = self.handlers.protocols.get_mut(id) else { return TxFlow::DontSend };
-                let flow = protocol.writeable(&mut Cx { core: &mut self.core }, id, tx);
+                let flow = protocol.writeable(&mut self.core.enter_user(), id, tx);
                 self.adopt();
                 if matches!(flow, TxFlow::DisconnectMe | TxFlow::DestroyMe) {
                     self.core.effects.push_back(Effect::CloseWsi(id));
@@ -248,7 +248,7 @@ impl Context {
     fn accept_protocol(&mut self, id: WsiId, vhost: crate::vhost::VhostId) -> bool {
         let peer = self.core.wsis.get(id).and_then(|wsi| wsi.rare.as_ref()?.peer.clone());
         let Some(acceptor) = self.handlers.acceptors.get_mut(vhost) else { return false };
-        let Some(protocol) = acceptor.accept(&mut Cx { core: &mut self.core }, id, peer.as_ref()) else {
+        let Some(protocol) = acceptor.accept(&mut self.core.enter_user(), id, peer.as_ref()) else {
             return false;
         };
         let Some(wsi) = self.core.wsis.get_mut(id) else { return false };
@@ -260,6 +260,12 @@ impl Context {
 }
 
 impl Core {
+    /// User code is about to be called: what it needs to call back.
+    fn enter_user(&mut self) -> Cx<'_> {
+        self.entered_user = true;
+        Cx { core: self }
+    }
+
     /// What a handler's answer asks for, as if asked last.
     fn follow(&mut self, id: StreamId, flow: Option<Flow>) {
         match flow {

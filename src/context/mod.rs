@@ -73,6 +73,8 @@ pub(crate) struct Core {
     pub(crate) vhosts: Arena<VhostId, Vhost>,
     pub(crate) suls: Suls<Timer>,
     pub(crate) effects: VecDeque<Effect>,
+    /// User code has been called in this turn.
+    pub(crate) entered_user: bool,
     /// Effects that this turn may still deliver.
     pub(crate) effects_left: usize,
     /// Connections to serve without waiting for the poller.
@@ -159,7 +161,7 @@ impl Context {
 
     /// Lends the library, as a callback would have it; then delivers what the requests lead to.
     pub fn with<R>(&mut self, f: impl FnOnce(&mut Cx<'_>) -> R) -> R {
-        self.begin_turn();
+        self.open_turn();
         let result = f(&mut Cx { core: &mut self.core });
         self.settle();
         result
@@ -232,7 +234,7 @@ impl Context {
     /// Delivers until nothing is left, within reason: user code that always asks for more is not heard for ever.
     fn settle_all(&mut self) {
         for _ in 0..1000 {
-            self.begin_turn();
+            self.open_turn();
             if self.settle() {
                 return;
             }

@@ -16,7 +16,7 @@ impl Context {
     /// The poller fails.
     pub fn run(&mut self) -> Result<(), Error> {
         while !self.core.stopping {
-            self.service(None)?;
+            self.turn(None)?;
         }
         self.core.stopping = false;
         self.shutdown();
@@ -24,14 +24,30 @@ impl Context {
     }
 
     /// One turn: due timers, connections with something in hand, then what the poller has, waiting for that at most
-    /// `timeout`; `None` waits as long as nothing happens.
+    /// `timeout`; `None` waits as long as nothing happens. There is no wait once a callback has run in the turn, so that
+    /// whatever it has told the caller is seen when it happens.
     ///
     /// # Errors
     /// The poller fails.
     pub fn service(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         self.begin_turn();
+        let timeout = if self.core.entered_user { Some(Duration::ZERO) } else { timeout };
+        self.end_turn(timeout)
+    }
+
+    fn turn(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.begin_turn();
+        self.end_turn(timeout)
+    }
+
+    /// What needs no wait.
+    fn begin_turn(&mut self) {
+        self.open_turn();
         self.run_due();
         self.serve_ready();
+    }
+
+    fn end_turn(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         let limit = self.wait_limit(timeout);
         let mut events = std::mem::take(&mut self.events);
         let waited = self.core.plat.wait(limit, &mut events);
@@ -53,8 +69,10 @@ impl Context {
         Ok(())
     }
 
-    pub(super) fn begin_turn(&mut self) {
+    /// The first thing that anybody does who comes in from outside.
+    pub(super) fn open_turn(&mut self) {
         self.core.read_clocks();
+        self.core.entered_user = false;
         self.core.effects_left = EFFECTS_PER_TURN;
     }
 
