@@ -1,5 +1,7 @@
 //! How long a connection waits for its peer, to the millisecond of virtual time ([`Timeouts`](millstream::Timeouts)).
 
+#![cfg(feature = "h1")]
+
 use millstream::http;
 use millstream::sim::{Host, Link, Network, RawSocket};
 use millstream::{Cause, Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow, Us};

@@ -450,6 +450,11 @@ fn tls_clients_that_post() {
 }
 
 #[test]
+fn tls_clients_that_are_refused() {
+    torture(&[Shape::Refused, Shape::Auth, Shape::Busy, Shape::Nowhere], &[Part::Client], true);
+}
+
+#[test]
 fn tls_servers() {
-    torture(&[Shape::Post], &[Part::Server, Part::Accepted], true);
+    torture(&[Shape::Get, Shape::Post, Shape::Busy], &[Part::Server, Part::Accepted], true);
 }
