@@ -87,8 +87,7 @@ impl Identities {
         }
     }
 
-    pub(crate) fn server_config(&self, identity: Identity) -> Result<ServerConfig, Error> {
-        ServerConfig::new(identity, &[b"http/1.1", b"http/1.0"], &self.clock)
-            .map_err(|error| Error::Tls(error.to_string()))
+    pub(crate) fn server_config(&self, identity: Identity, alpn: &[&[u8]]) -> Result<ServerConfig, Error> {
+        ServerConfig::new(identity, alpn, &self.clock).map_err(|error| Error::Tls(error.to_string()))
     }
 }

@@ -4,7 +4,7 @@ use super::{Core, Newborn, SulId, Timer};
 use crate::Us;
 use crate::cause::Cause;
 use crate::error::Error;
-use crate::plat::Address;
+use crate::plat::{Address, Adopted};
 use crate::secure_stream::{StreamHandler, StreamId, StreamState};
 use crate::system::Blob;
 use crate::vhost::{ListenInfo, VhostId, VhostUser};
@@ -94,6 +94,17 @@ impl Cx<'_> {
     /// [`Error::Stale`]; the stream is a server's. How the attempt goes is told by states, never by this call.
     pub fn client_connect(&mut self, stream: StreamId) -> Result<(), Error> {
         self.core.client_connect_stream(stream)
+    }
+
+    /// Gives an idle client stream of protocol `raw` a socket that is connected already, instead of one to its endpoint
+    /// (`lws_ss_adopt_raw`): CONNECTING, then CONNECTED. What follows when it is lost is the policy's to say, as ever; a
+    /// type without an endpoint has nowhere to go then.
+    ///
+    /// # Errors
+    /// [`Error::Stale`]; the stream is no raw client without TLS, or not idle; the socket cannot be polled.
+    #[cfg(feature = "raw")]
+    pub fn adopt(&mut self, stream: StreamId, socket: impl Into<Adopted>) -> Result<(), Error> {
+        self.core.stream_adopt(stream, socket.into())
     }
 
     /// Asks for a tx callback when the way to the peer is clear (`lws_ss_request_tx`). An idle stream connects for it.
@@ -293,6 +304,22 @@ impl Cx<'_> {
         let id = self.core.client_connect(&Rc::new(info.clone()), Binding::Protocol, true);
         self.core.adopt_protocol(id, Box::new(protocol));
         id
+    }
+
+    /// Serves a socket that is connected already; `protocol` hears that it is established, later
+    /// (`lws_adopt_socket`).
+    ///
+    /// # Errors
+    /// The socket cannot be polled; `max_connections` is reached.
+    pub fn adopt_socket(
+        &mut self,
+        socket: impl Into<Adopted>,
+        protocol: impl Protocol + 'static,
+    ) -> Result<WsiId, Error> {
+        let id = self.core.adopt(socket.into(), Binding::Protocol)?;
+        self.core.adopt_protocol(id, Box::new(protocol));
+        self.core.opened(id);
+        Ok(id)
     }
 
     /// Asks for a writeable callback when the way is clear (`lws_callback_on_writable`).

@@ -10,6 +10,7 @@ mod unix;
 
 pub use address::Address;
 pub use clock::Us;
+pub use socket::Adopted;
 pub(crate) use socket::Socket;
 pub use unix::Waker;
 

@@ -30,11 +30,45 @@ impl Drop for UnixListener {
     }
 }
 
+/// A connected socket that was not made here.
+#[derive(Debug)]
+pub enum Adopted {
+    /// Over TCP.
+    Tcp(std::net::TcpStream),
+    /// A Unix socket, half of a pair for instance.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl From<std::net::TcpStream> for Adopted {
+    fn from(socket: std::net::TcpStream) -> Self {
+        Self::Tcp(socket)
+    }
+}
+
+impl From<std::os::unix::net::UnixStream> for Adopted {
+    fn from(socket: std::os::unix::net::UnixStream) -> Self {
+        Self::Unix(socket)
+    }
+}
+
 fn not_a_stream() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "a listener carries no payload")
 }
 
 impl Socket {
+    pub(crate) fn adopt(socket: Adopted) -> io::Result<Self> {
+        Ok(match socket {
+            Adopted::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                Self::Tcp(mio::net::TcpStream::from_std(socket))
+            }
+            Adopted::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                Self::Unix(mio::net::UnixStream::from_std(socket))
+            }
+        })
+    }
+
     pub(crate) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(into),

@@ -57,13 +57,18 @@ impl Core {
 
     /// One attempt. How it goes is told by states.
     fn attempt(&mut self, id: StreamId) {
+        self.begin_attempt(id);
+        self.bind(id);
+    }
+
+    /// What comes before a connection, whether it has to be made or is there.
+    pub(crate) fn begin_attempt(&mut self, id: StreamId) {
         self.cancel_stream_timer(id, StreamTimer::Retry);
         let Ok(stream) = self.live_mut(id) else { return };
         stream.doing = Doing::Attempting;
         stream.txn = super::transaction::Transaction { tx_len: stream.txn.tx_len, ..Default::default() };
         stream.metadata.clear_from_peer();
         self.tell(id, StreamState::Connecting);
-        self.bind(id);
     }
 
     /// Gets the stream a connection.

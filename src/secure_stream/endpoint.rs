@@ -214,9 +214,14 @@ impl Core {
                 Some((cert, key))
             }
         };
+        let alpn: &[&[u8]] = match info.role {
+            ClientRole::Raw => &[],
+            #[cfg(feature = "h1")]
+            ClientRole::H1 => &[b"http/1.1"],
+        };
         let tls = self
             .tls
-            .client(host, stream_type.tls_trust_store.as_ref(), client_cert, &[b"http/1.1"])
+            .client(host, stream_type.tls_trust_store.as_ref(), client_cert, alpn)
             .map_err(|error| Cause::tls(&error))?;
         info.tls = Some(tls);
         Ok(())
@@ -233,6 +238,8 @@ fn role_of(stream_type: &StreamType) -> Result<ClientRole, Cause> {
     match stream_type.protocol {
         #[cfg(feature = "h1")]
         Some(Protocol::H1) => Ok(ClientRole::H1),
+        #[cfg(feature = "raw")]
+        Some(Protocol::Raw) => Ok(ClientRole::Raw),
         other => {
             let name = other.map_or("no protocol", Protocol::name);
             Err(Cause::policy(&format!("stream type {}: {name} is not in this build", stream_type.name)))

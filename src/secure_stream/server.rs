@@ -49,6 +49,8 @@ fn server_role(stream_type: &StreamType) -> Result<ServerRole, Error> {
     match stream_type.protocol {
         #[cfg(feature = "h1")]
         Some(Protocol::H1) => Ok(ServerRole::H1),
+        #[cfg(feature = "raw")]
+        Some(Protocol::Raw) => Ok(ServerRole::Raw),
         other => {
             let name = other.map_or("no protocol", Protocol::name);
             Err(Error::Policy(format!("stream type {}: {name} is not in this build", stream_type.name)))

@@ -26,6 +26,16 @@ pub enum ServerRole {
 }
 
 impl ServerRole {
+    /// What TLS may agree on (RFC 7301). Nothing said is nothing refused.
+    #[cfg(feature = "tls")]
+    fn alpn(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Raw => &[],
+            #[cfg(feature = "h1")]
+            Self::H1 => &[b"http/1.1", b"http/1.0"],
+        }
+    }
+
     fn start(self) -> Role {
         match self {
             Self::Raw => Role::Raw,
@@ -63,7 +73,7 @@ impl Core {
     pub(crate) fn vhost_create(&mut self, info: ListenInfo, user: VhostUser) -> Result<VhostId, Error> {
         #[cfg(feature = "tls")]
         let tls = match info.tls {
-            Some(identity) => Some(self.tls.server_config(identity)?),
+            Some(identity) => Some(self.tls.server_config(identity, info.role.alpn())?),
             None => None,
         };
         if self.wsis.len() >= self.max_connections {

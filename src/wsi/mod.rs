@@ -4,6 +4,7 @@
 //! same requests whether that is user code ([`Protocol`]) or a secure stream. The work on one connection is cut by
 //! phase and direction: `connect`, `tls`, `read`, `write`, `close`.
 
+mod adopt;
 mod close;
 mod connect;
 mod protocol;

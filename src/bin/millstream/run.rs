@@ -67,9 +67,9 @@ struct Pipe {
 }
 
 impl StreamHandler for Pipe {
-    fn rx(&mut self, _: &mut Cx<'_>, _: StreamId, payload: &[u8], flags: RxFlags) -> Flow {
+    fn rx(&mut self, _: &mut Cx<'_>, _: StreamId, payload: &[u8], _: RxFlags) -> Flow {
         let mut out = std::io::stdout().lock();
-        let written = out.write_all(payload).and_then(|()| if flags.is_eom() { out.flush() } else { Ok(()) });
+        let written = out.write_all(payload).and_then(|()| out.flush());
         // Nobody reads on: the work is done.
         if written.is_err() { Flow::DestroyMe } else { Flow::Ok }
     }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "h1")]
 mod h1;
+#[cfg(feature = "raw")]
+mod raw;
 
 use super::stream::SecureStream;
 use super::{StreamId, Tx, TxFlow};
@@ -16,6 +18,8 @@ pub(super) fn check(stream_type: &StreamType) -> Result<(), Error> {
     match stream_type.protocol {
         #[cfg(feature = "h1")]
         Some(Protocol::H1) => {}
+        #[cfg(feature = "raw")]
+        Some(Protocol::Raw) => {}
         Some(other) => return refuse(format!("protocol {other} is not in this build")),
         None => return refuse("no protocol is given".into()),
     }
@@ -25,7 +29,9 @@ pub(super) fn check(stream_type: &StreamType) -> Result<(), Error> {
     if stream_type.tls && cfg!(not(feature = "tls")) {
         return refuse("tls needs the feature \"tls\", which is not in this build".into());
     }
-    if stream_type.endpoint.is_none() && !stream_type.server {
+    // A raw stream may live on sockets that it is given.
+    let needs_endpoint = !stream_type.server && stream_type.protocol != Some(Protocol::Raw);
+    if stream_type.endpoint.is_none() && needs_endpoint {
         return refuse("a client needs an endpoint".into());
     }
     Ok(())
@@ -52,6 +58,8 @@ impl Context {
             Some(Protocol::H1) if stream.parent.is_some() => self.h1_server_event(id, wsi, event),
             #[cfg(feature = "h1")]
             Some(Protocol::H1) => self.h1_client_event(id, wsi, event),
+            #[cfg(feature = "raw")]
+            Some(Protocol::Raw) => self.raw_event(id, wsi, event),
             _ => {
                 let _ = event;
             }
@@ -67,6 +75,8 @@ impl Context {
         match stream.stream_type.protocol {
             #[cfg(feature = "h1")]
             Some(Protocol::H1) => self.h1_tx(id, wsi, tx),
+            #[cfg(feature = "raw")]
+            Some(Protocol::Raw) => self.raw_tx(id, tx),
             _ => {
                 let _ = tx;
                 TxFlow::DontSend
@@ -82,6 +92,8 @@ impl Core {
         match stream.stream_type.protocol {
             #[cfg(feature = "h1")]
             Some(Protocol::H1) => self.h1_wants_tx(id, wsi),
+            #[cfg(feature = "raw")]
+            Some(Protocol::Raw) => self.wsi_request_tx(wsi),
             _ => {
                 let _ = wsi;
             }

@@ -1,0 +1,57 @@
+//! Streams over bare sockets (`"protocol": "raw"`): bytes as they come, without messages. TCP, TLS, Unix sockets.
+
+use crate::context::{Context, Core, WsiEvent};
+use crate::error::Error;
+use crate::plat::Adopted;
+use crate::policy::Protocol;
+use crate::secure_stream::stream::Doing;
+use crate::secure_stream::{RxFlags, StreamId, StreamKind, Tx, TxFlow};
+use crate::wsi::{Binding, WsiId};
+
+impl Context {
+    pub(super) fn raw_event(&mut self, id: StreamId, wsi: WsiId, event: WsiEvent<'_>) {
+        match event {
+            // An accepted stream is CONNECTED from its beginning.
+            WsiEvent::Established => {
+                self.core.stream_connected(id);
+                if self.core.live(id).is_ok_and(|stream| stream.wants_tx) {
+                    self.core.wsi_request_tx(wsi);
+                }
+            }
+            WsiEvent::Rx(payload) => self.call_rx(id, payload, RxFlags::default()),
+            WsiEvent::Request(_) | WsiEvent::Response(_) | WsiEvent::End(_) => {}
+        }
+    }
+
+    /// Bytes have no messages: beginning and end are neither told nor taken.
+    pub(super) fn raw_tx(&mut self, id: StreamId, tx: &mut Tx<'_>) -> TxFlow {
+        let Ok(stream) = self.core.live_mut(id) else { return TxFlow::DontSend };
+        stream.wants_tx = false;
+        tx.describe(u64::MAX, false, stream.ordinal);
+        match self.call_tx(id, tx) {
+            TxFlow::Send if tx.is_empty() => TxFlow::DontSend,
+            flow => flow,
+        }
+    }
+}
+
+impl Core {
+    /// A connected socket instead of an attempt.
+    pub(crate) fn stream_adopt(&mut self, id: StreamId, socket: Adopted) -> Result<(), Error> {
+        let stream = self.live(id)?;
+        let is_raw = stream.stream_type.protocol == Some(Protocol::Raw) && !stream.stream_type.tls;
+        if stream.kind() != StreamKind::Client || !is_raw {
+            return Err(Error::WrongKind("only a raw client stream without TLS adopts a socket"));
+        }
+        if !matches!(stream.doing, Doing::Idle | Doing::BackingOff) {
+            return Err(Error::WrongKind("the stream has a connection, or is about to have one"));
+        }
+        let wsi = self.adopt(socket, Binding::Stream(id))?;
+        self.begin_attempt(id);
+        if let Ok(stream) = self.live_mut(id) {
+            stream.wsi = Some(wsi);
+        }
+        self.opened(wsi);
+        Ok(())
+    }
+}
