@@ -36,6 +36,7 @@
 //! | `lws_ss_change_handlers` | `change_handlers` |
 //! | `lws_ss_server_ack` | `server_ack` |
 //! | `lws_ss_server_foreach_client` | `server_foreach_client` |
+//! | `lws_ss_adopt_raw`, `lws_adopt_socket` | `adopt`, `adopt_socket` |
 //! | `lws_ss_state_name` | `StreamState`'s `Display` |
 //! | `lws_ss_get_context`, `lws_ss_to_user_object` | not needed: a callback has `cx` and `self` |
 //!

@@ -22,11 +22,13 @@ pub(crate) enum Shape {
     Busy,
     /// Nobody listens there.
     Nowhere,
+    /// Sends bytes, gets bytes, and is hung up on.
+    Raw,
 }
 
 impl Shape {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Get, Self::Post, Self::Refused, Self::Auth, Self::Busy, Self::Nowhere];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Get, Self::Post, Self::Refused, Self::Auth, Self::Busy, Self::Nowhere, Self::Raw];
 
     pub(crate) fn streamtype(self, tls: bool) -> String {
         let suffix = if tls { "_tls" } else { "" };
@@ -45,12 +47,42 @@ impl Shape {
             }
             Self::Busy => r#""http_method": "GET", "http_url": "/busy""#,
             Self::Nowhere => r#""http_method": "GET", "http_url": "/""#,
+            Self::Raw => r#""opportunistic": true"#,
+        }
+    }
+
+    fn protocol(self) -> &'static str {
+        if self == Self::Raw { "raw" } else { "h1" }
+    }
+
+    /// The type of the server that it meets.
+    pub(crate) fn server_type(self, tls: bool) -> &'static str {
+        match (self, tls) {
+            (Self::Raw, false) => "raw_server",
+            (Self::Raw, true) => "raw_server_tls",
+            (_, false) => "server",
+            (_, true) => "server_tls",
+        }
+    }
+
+    fn port(self, tls: bool) -> u16 {
+        match (self, tls) {
+            (Self::Nowhere, _) => 9,
+            (Self::Raw, false) => 7,
+            (Self::Raw, true) => 77,
+            (_, false) => 80,
+            (_, true) => 443,
         }
     }
 }
 
-pub(crate) fn server_type(tls: bool) -> &'static str {
-    if tls { "server_tls" } else { "server" }
+/// The certificate of the servers and its key.
+pub(crate) fn identity() -> &'static (Vec<u8>, Vec<u8>) {
+    static IDENTITY: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
+    IDENTITY.get_or_init(|| {
+        let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
+        (made.cert.der().to_vec(), made.signing_key.serialize_der())
+    })
 }
 
 /// The policy, with a certificate that was made for this run.
@@ -60,30 +92,29 @@ pub(crate) fn text() -> &'static str {
 }
 
 fn make() -> String {
-    let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
     let base64 = base64::engine::general_purpose::STANDARD;
-    let cert = base64.encode(made.cert.der());
-    let key = base64.encode(made.signing_key.serialize_der());
+    let (cert, key) = (base64.encode(&identity().0), base64.encode(&identity().1));
     let mut types = String::new();
     for tls in [false, true] {
-        let port = if tls { 443 } else { 80 };
         let identity = if tls { r#""tls": true, "server_cert": "cert", "server_key": "key","# } else { "" };
-        let name = server_type(tls);
-        for (name, port) in [(name.to_owned(), port), (format!("other_{name}"), 0)] {
-            write!(
-                types,
-                r#"{{ "{name}": {{ "server": true, "endpoint": "{HOST}", "port": {port}, "protocol": "h1", {identity}
-                  "metadata": [ {{ "path": "" }}, {{ "method": "" }} ] }} }},"#
-            )
-            .unwrap();
+        for shape in [Shape::Get, Shape::Raw] {
+            let (name, protocol) = (shape.server_type(tls), shape.protocol());
+            for (name, port) in [(name.to_owned(), shape.port(tls)), (format!("other_{name}"), 0)] {
+                write!(
+                    types,
+                    r#"{{ "{name}": {{ "server": true, "endpoint": "{HOST}", "port": {port}, "protocol": "{protocol}",
+                      {identity} "metadata": [ {{ "path": "" }}, {{ "method": "" }} ] }} }},"#
+                )
+                .unwrap();
+            }
         }
         let trust = if tls { r#""tls": true, "tls_trust_store": "ours","# } else { "" };
         for shape in Shape::ALL {
-            let port = if shape == Shape::Nowhere { 9 } else { port };
             let (name, keys) = (shape.streamtype(tls), shape.keys());
+            let (port, protocol) = (shape.port(tls), shape.protocol());
             write!(
                 types,
-                r#"{{ "{name}": {{ "endpoint": "{NAME}", "port": {port}, "protocol": "h1", {trust} "retry": "few",
+                r#"{{ "{name}": {{ "endpoint": "{NAME}", "port": {port}, "protocol": "{protocol}", {trust} "retry": "few",
                   {keys} }} }},"#
             )
             .unwrap();

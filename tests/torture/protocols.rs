@@ -1,12 +1,12 @@
 //! User code straight on connections: each callback of `Protocol`, plain and TLS, raw and h1, both sides.
 
-use crate::policy::{HOST, NAME};
+use crate::policy::{self, HOST, NAME};
 use crate::runner::Runner;
 use millstream::http::{BodyLength, Head, Method, Status};
 use millstream::sim::Network;
 use millstream::{
-    Acceptor, Address, Cause, Census, ClientInfo, ClientRole, Context, Cx, Error, Flow, ListenInfo, Protocol,
-    ServerRole, Target, Tx, TxFlow, VhostId, WsiId,
+    Acceptor, Address, Cause, Census, ClientInfo, ClientRole, Context, Cx, Error, Flow, Identity, ListenInfo,
+    Protocol, ServerRole, Target, Tx, TxFlow, VhostId, WsiId,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -75,6 +75,7 @@ const ACTS: [Act; 11] = [
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     h1: bool,
+    tls: bool,
     side: Side,
     at: Moment,
     answer: Answer,
@@ -140,7 +141,8 @@ impl User {
                 cx.sul_schedule(Duration::ZERO, move |cx| drop(cx.wsi_close(me)));
             }
             Act::ConnectAnother => {
-                cx.connect(&client_info(self.stage.plan.h1), Self::new(Side::Other, &self.stage));
+                let info = client_info(cx, self.stage.plan);
+                cx.connect(&info, Self::new(Side::Other, &self.stage));
             }
             Act::RequestTx => drop(cx.wsi_request_tx(me)),
             Act::Release => drop(cx.wsi_release(me)),
@@ -260,13 +262,19 @@ fn address() -> Address {
     Address::Ip(format!("{HOST}:80").parse().unwrap())
 }
 
-fn client_info(h1: bool) -> ClientInfo {
-    ClientInfo::new(Target::Address(address()), if h1 { ClientRole::H1 } else { ClientRole::Raw })
+fn client_info(cx: &mut Cx<'_>, plan: Plan) -> ClientInfo {
+    let role = if plan.h1 { ClientRole::H1 } else { ClientRole::Raw };
+    let mut info = ClientInfo::new(Target::Address(address()), role);
+    if plan.tls {
+        info.tls = Some(cx.client_tls(NAME, Some("ours")).unwrap());
+    }
+    info
 }
 
 fn play(plan: Plan) -> u32 {
     let network = Network::new(11);
-    let mut context = Context::builder().sim(network.host(HOST)).build().unwrap();
+    let mut context =
+        Context::builder().policy(policy::text()).unwrap().sim(network.host(HOST)).build().unwrap();
     let stage = Rc::new(Stage {
         plan,
         hits: Cell::new(0),
@@ -276,11 +284,14 @@ fn play(plan: Plan) -> u32 {
         handlers: Cell::new(0),
         inside: Cell::new(false),
     });
-    let info = ListenInfo::new(address(), if plan.h1 { ServerRole::H1 } else { ServerRole::Raw });
+    let mut info = ListenInfo::new(address(), if plan.h1 { ServerRole::H1 } else { ServerRole::Raw });
+    let (cert, key) = policy::identity();
+    info.tls = plan.tls.then(|| Identity::from_der(&[cert], key).unwrap());
     context.with(|cx| {
         stage.vhost.set(Some(cx.listen(info, Door(Rc::clone(&stage))).unwrap()));
-        stage.other.set(Some(cx.connect(&client_info(plan.h1), User::new(Side::Other, &stage))));
-        cx.connect(&client_info(plan.h1), User::new(Side::Client, &stage));
+        let info = client_info(cx, plan);
+        stage.other.set(Some(cx.connect(&info, User::new(Side::Other, &stage))));
+        cx.connect(&info, User::new(Side::Client, &stage));
     });
     let run = |context: &mut Context, for_ms| {
         let until = network.now().saturating_add(Duration::from_millis(for_ms));
@@ -312,7 +323,7 @@ fn play(plan: Plan) -> u32 {
 #[test]
 fn protocols() {
     let mut runner = Runner::new();
-    for h1 in [false, true] {
+    for (h1, tls) in [(false, false), (false, true), (true, false), (true, true)] {
         for side in [Side::Client, Side::Server] {
             let mut moments = vec![Moment::Established, Moment::Rx, Moment::Writeable, Moment::Closed];
             moments.extend(match (h1, side) {
@@ -324,8 +335,9 @@ fn protocols() {
             for at in moments {
                 for answer in ANSWERS {
                     for act in ACTS {
-                        let plan = Plan { h1, side, at, answer, act };
+                        let plan = Plan { h1, tls, side, at, answer, act };
                         let role = if h1 { "h1" } else { "raw" };
+                        let role = if tls { format!("{role}_tls") } else { role.to_owned() };
                         runner.run(&format!("{role}/{side:?}/{at:?}/{answer:?}/{act:?}"), || {
                             assert!(play(plan) > 0, "the moment never came");
                         });

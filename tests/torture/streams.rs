@@ -179,13 +179,14 @@ impl Actor {
                 // The timer runs out in the midst of the first exchange.
                 drop(cx.start_timeout(me, Some(Duration::from_micros(1055))));
                 drop(match self.stage.plan.shape {
-                    Shape::Post => cx.request_tx(me),
+                    Shape::Post | Shape::Raw => cx.request_tx(me),
                     _ => cx.client_connect(me),
                 });
             }
             (Part::Sibling, StreamState::Creating) => drop(cx.client_connect(me)),
             (Part::Server | Part::Accepted, StreamState::Creating) => {
-                drop(cx.start_timeout(me, Some(Duration::from_micros(25))));
+                let after = if self.stage.plan.shape == Shape::Raw { 5 } else { 25 };
+                drop(cx.start_timeout(me, Some(Duration::from_micros(after))));
             }
             (Part::Accepted, StreamState::ServerTxn) => {
                 let nack = match cx.metadata(me, "path") {
@@ -206,7 +207,7 @@ impl Actor {
     fn create_another(&self, cx: &mut Cx<'_>) {
         let plan = self.stage.plan;
         let streamtype = match self.part {
-            Part::Server => format!("other_{}", policy::server_type(plan.tls)),
+            Part::Server => format!("other_{}", plan.shape.server_type(plan.tls)),
             _ => plan.shape.streamtype(plan.tls),
         };
         let extra = cx.create(&streamtype, self.another(Part::Extra)).unwrap();
@@ -243,7 +244,8 @@ impl StreamHandler for Actor {
         let member = self.member.clone();
         member.inside(|| {
             self.note(me, Heard::Rx(flags));
-            if self.part == Part::Accepted && flags.is_eom() {
+            let is_raw = self.stage.plan.shape == Shape::Raw;
+            if self.part == Part::Accepted && (is_raw || flags.is_eom()) {
                 cx.request_tx(me).unwrap();
             }
             let at = match (flags.is_som(), flags.is_eom()) {
@@ -270,11 +272,16 @@ impl StreamHandler for Actor {
                 Some(Answer::DisconnectMe) => return TxFlow::DisconnectMe,
                 Some(Answer::DestroyMe) => return TxFlow::DestroyMe,
             }
+            // Bytes that nobody frames end with the connection.
+            if self.sent == 3 {
+                return if self.part == Part::Accepted { TxFlow::DisconnectMe } else { TxFlow::DontSend };
+            }
             tx.write(b"a piece");
             self.sent += 1;
             if self.sent == 3 {
                 tx.end_message();
-            } else {
+            }
+            if self.sent < 3 || self.stage.plan.shape == Shape::Raw {
                 drop(cx.request_tx(me));
             }
             TxFlow::Send
@@ -314,10 +321,11 @@ fn play(plan: Plan) -> u32 {
     let actor = |part| Actor::new(part, &shared, &stage);
     context.with(|cx| {
         cx.set_blob(Blob::Auth(0), *b"token");
-        if plan.tls {
+        let server_type = plan.shape.server_type(plan.tls);
+        if server_type != "server" {
             cx.create("server", actor(Part::Extra)).unwrap();
         }
-        stage.server.set(Some(cx.create(policy::server_type(plan.tls), actor(Part::Server)).unwrap()));
+        stage.server.set(Some(cx.create(server_type, actor(Part::Server)).unwrap()));
         stage.sibling.set(Some(cx.create("get", actor(Part::Sibling)).unwrap()));
         cx.create(&plan.shape.streamtype(plan.tls), actor(Part::Client)).unwrap();
     });
@@ -350,6 +358,14 @@ fn moments(shape: Shape, part: Part) -> Vec<Moment> {
     let mut moments = vec![];
     match part {
         Part::Server => moments.push(Moment::Accept),
+        Part::Accepted if shape == Shape::Raw => {
+            states.extend([S::Connecting, S::Connected, S::Disconnected]);
+            moments.extend([Moment::RxMiddle, Moment::TxLater]);
+        }
+        Part::Client if shape == Shape::Raw => {
+            states.extend([S::Connecting, S::EventWaitCancelled, S::Poll, S::Connected, S::Disconnected]);
+            moments.extend([Moment::RxMiddle, Moment::TxLater]);
+        }
         Part::Accepted => {
             states.extend([S::Connecting, S::Connected, S::ServerTxn, S::Disconnected]);
             moments.extend(tx);
@@ -364,6 +380,7 @@ fn moments(shape: Shape, part: Part) -> Vec<Moment> {
                 Shape::Post => &[S::Poll, S::Connected, S::QosAckRemote, S::Disconnected],
                 Shape::Refused => &[S::User(1404), S::Connected, S::QosNackRemote, S::Disconnected, S::Poll],
                 Shape::Auth => &[S::AuthFailed],
+                Shape::Raw => &[],
                 Shape::Busy | Shape::Nowhere => &[S::Unreachable, S::Poll, S::AllRetriesFailed],
             });
             if matches!(shape, Shape::Get | Shape::Post | Shape::Refused) {
@@ -399,7 +416,8 @@ fn torture(shapes: &[Shape], parts: &[Part], tls: bool) {
                         // What makes a new stream each time, or asks again whenever it is asked, has no end of
                         // its own.
                         let asks_on = matches!(act, Act::ClientConnect | Act::RequestTx)
-                            && matches!(answer, Answer::DontSend | Answer::DisconnectMe);
+                            && (matches!(answer, Answer::DontSend | Answer::DisconnectMe)
+                                || shape == Shape::Raw);
                         let is_endless = act == Act::CreateAnother || asks_on;
                         for always in [false, true] {
                             if always && (is_endless || tls) {
@@ -432,6 +450,13 @@ fn clients_that_post() {
 #[test]
 fn clients_that_are_refused() {
     torture(&[Shape::Refused, Shape::Auth, Shape::Busy, Shape::Nowhere], &[Part::Client], false);
+}
+
+#[test]
+fn raw_streams() {
+    for tls in [false, true] {
+        torture(&[Shape::Raw], &[Part::Client, Part::Server, Part::Accepted], tls);
+    }
 }
 
 #[test]
