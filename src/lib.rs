@@ -35,7 +35,7 @@ mod wsi;
 
 pub use ::http;
 pub use cause::Cause;
-pub use context::{Census, Context, ContextBuilder, Cx, SulId, Timeouts};
+pub use context::{Census, Context, ContextBuilder, Cx, Remote, SulId, Timeouts};
 pub use error::Error;
 pub use plat::{Address, Adopted, Us, Waker, sim};
 pub use secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};

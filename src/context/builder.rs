@@ -1,6 +1,7 @@
 //! What a context is made from. It says no here, not later.
 
 use super::arena::{Arena, Beside};
+use super::remote::Calls;
 use super::scratch::{Scratch, Spares};
 use super::sul::Suls;
 use super::{Context, Core, Handlers};
@@ -162,6 +163,6 @@ impl ContextBuilder {
         };
         let handlers =
             Handlers { streams: Beside::new(), protocols: Beside::new(), acceptors: Beside::new() };
-        Ok(Context { handlers, core, scratch: Scratch::new(), events: Vec::new() })
+        Ok(Context { handlers, core, scratch: Scratch::new(), events: Vec::new(), calls: Calls::new() })
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod arena;
 mod builder;
 mod cx;
 mod effect;
+mod remote;
 pub(crate) mod scratch;
 mod service;
 mod sul;
@@ -15,6 +16,7 @@ mod sul;
 pub use builder::{ContextBuilder, Timeouts};
 pub use cx::Cx;
 pub(crate) use effect::{Effect, WsiEvent};
+pub use remote::Remote;
 pub use sul::SulId;
 
 use crate::Us;
@@ -131,6 +133,7 @@ pub struct Context {
     pub(crate) core: Core,
     pub(crate) scratch: Scratch,
     events: Vec<crate::plat::Ready>,
+    calls: remote::Calls,
 }
 
 /// How many rows a context has, for tests and for the curious.

@@ -62,6 +62,9 @@ impl Context {
         }
         let outcome =
             waited.map_err(|source| Error::Io { what: "wait for events", address: None, source })?;
+        if outcome.called {
+            self.take_calls();
+        }
         if outcome.woken {
             self.core.tell_woken();
         }
@@ -74,6 +77,28 @@ impl Context {
         self.core.read_clocks();
         self.core.entered_user = false;
         self.core.effects_left = EFFECTS_PER_TURN;
+    }
+
+    /// One file descriptor for a poll loop of somebody else's: readable when a turn would find something. `None` in a
+    /// simulation.
+    ///
+    /// Wait for it to become readable, at most for [`Self::next_timeout`], then call [`Self::service`] with a timeout of
+    /// zero. The timeout has to be asked for anew before each wait: what one turn has left over shows in it, and not in
+    /// the descriptor.
+    pub fn poll_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.core.plat.poll_fd()
+    }
+
+    /// How long a poll loop of somebody else's may wait before it calls [`Self::service`], with nothing to be read on
+    /// [`Self::poll_fd`]; `None` is without end (`lws_service_adjust_timeout`).
+    pub fn next_timeout(&mut self) -> Option<Duration> {
+        let due = self.next_deadline()?;
+        Some(due.saturating_sub(self.core.plat.now()))
+    }
+
+    /// [`Cx::stop`](super::Cx::stop) was called: a loop of somebody else's is asked to end.
+    pub fn is_stopping(&self) -> bool {
+        self.core.stopping
     }
 
     /// When the loop has to be served next without a word from the poller; `None` is never. For loops of others.
@@ -94,10 +119,6 @@ impl Context {
         self.has_pending()
             || self.core.plat.has_ready()
             || self.core.suls.next_due().is_some_and(|due| due <= now)
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.core.stopping
     }
 
     fn wait_limit(&mut self, timeout: Option<Duration>) -> Option<Duration> {

@@ -26,6 +26,7 @@
 //! | `lws_create_context` | the `Context` builder |
 //! | `lws_service` | `Context::service`, `Context::run` |
 //! | `lws_cancel_service` | `Waker`; the streams hear `EVENT_WAIT_CANCELLED` |
+//! | `lws_service_adjust_timeout` | `Context::next_timeout`, with `Context::poll_fd` |
 //! | `lws_sul_schedule`, `lws_sul_cancel` | `sul_schedule`, `sul_cancel` |
 //! | `lws_ss_create` | `create` |
 //! | `lws_ss_destroy` | `destroy` |

@@ -7,16 +7,19 @@ mod resolve;
 pub mod sim;
 mod socket;
 mod unix;
+mod waker;
 
 pub use address::Address;
 pub use clock::Us;
 pub use socket::Adopted;
 pub(crate) use socket::Socket;
-pub use unix::Waker;
+pub use waker::Waker;
+pub(crate) use waker::ring;
 
 use crate::cause::DnsFailure;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 /// What the poller has to say about one socket. Edges: each is said once.
@@ -35,6 +38,14 @@ pub(crate) struct Ready {
 pub(crate) struct WaitOutcome {
     /// Somebody called [`Waker::wake`].
     pub(crate) woken: bool,
+    /// Somebody has left a call.
+    pub(crate) called: bool,
+}
+
+impl WaitOutcome {
+    fn of(rung: u8) -> Self {
+        Self { woken: rung & ring::WAKE != 0, called: rung & ring::CALL != 0 }
+    }
 }
 
 /// How to listen.
@@ -157,6 +168,14 @@ impl Plat {
     /// The next answer.
     pub(crate) fn resolved(&mut self) -> Option<Resolution> {
         either!(self.resolved())
+    }
+
+    /// What becomes readable when there is something to [`Self::wait`] for; a simulation has nothing of the kind.
+    pub(crate) fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Unix(plat) => Some(plat.poll_fd()),
+            Self::Sim(_) => None,
+        }
     }
 
     pub(crate) fn waker(&self) -> Waker {

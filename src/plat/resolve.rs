@@ -1,6 +1,7 @@
 //! Names, without blocking the loop: the system's own resolver in a thread of its own, started with the first name.
 
 use super::Resolution;
+use super::waker::{Bell, ring};
 use crate::cause::DnsFailure;
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
@@ -18,14 +19,14 @@ struct Question {
 /// Asks in a thread, answers on the loop.
 #[derive(Debug)]
 pub(super) struct Resolver {
-    waker: Arc<mio::Waker>,
+    bell: Arc<Bell>,
     questions: Option<SyncSender<Question>>,
     answers: (Sender<Resolution>, Receiver<Resolution>),
 }
 
 impl Resolver {
-    pub(super) fn new(waker: Arc<mio::Waker>) -> Self {
-        Self { waker, questions: None, answers: channel() }
+    pub(super) fn new(bell: Arc<Bell>) -> Self {
+        Self { bell, questions: None, answers: channel() }
     }
 
     pub(super) fn ask(&mut self, name: &str, port: u16, token: u64) {
@@ -50,19 +51,20 @@ impl Resolver {
     /// The answer is that there will be none.
     fn refuse(&self, token: u64) {
         let _ = self.answers.0.send(Resolution { token, result: Err(DnsFailure::ServerFailure) });
-        let _ = self.waker.wake();
+        self.bell.ring(ring::RESOLVED);
     }
 
     fn start(&self) -> std::io::Result<SyncSender<Question>> {
         let (questions, asked) = sync_channel::<Question>(WAITING);
-        let (answers, waker) = (self.answers.0.clone(), Arc::clone(&self.waker));
+        let (answers, bell) = (self.answers.0.clone(), Arc::clone(&self.bell));
         std::thread::Builder::new().name("millstream-names".into()).spawn(move || {
             // Ends when the context drops its side.
             for Question { name, port, token } in asked {
                 let result = look_up(&name, port);
-                if answers.send(Resolution { token, result }).is_err() || waker.wake().is_err() {
+                if answers.send(Resolution { token, result }).is_err() {
                     return;
                 }
+                bell.ring(ring::RESOLVED);
             }
         })?;
         Ok(questions)

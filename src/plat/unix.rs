@@ -2,16 +2,17 @@
 
 use super::resolve::Resolver;
 use super::socket::UnixListener;
+use super::waker::{Bell, Waker};
 use super::{Address, ListenOptions, Ready, Resolution, Socket, Us, WaitOutcome};
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, SockAddr, Type};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Events that one wait takes from the system at most; others come with the next.
@@ -19,34 +20,6 @@ const EVENTS: usize = 1024;
 
 /// The waker's token: no key of a table is like it, since no slot lives through so many generations.
 const WAKER: Token = Token(usize::MAX);
-
-/// Wakes a context's loop from any thread (`lws_cancel_service`). Cheap, and waking twice is waking once.
-#[derive(Debug, Clone)]
-pub struct Waker(Inner);
-
-#[derive(Debug, Clone)]
-enum Inner {
-    Unix { waker: Arc<mio::Waker>, asked: Arc<AtomicBool> },
-    Sim(Arc<AtomicBool>),
-}
-
-impl Waker {
-    /// The loop's present wait ends, or its next one does not begin.
-    pub fn wake(&self) {
-        match &self.0 {
-            Inner::Unix { waker, asked } => {
-                asked.store(true, Ordering::Release);
-                // Without a poller there is no loop to wake.
-                let _ = waker.wake();
-            }
-            Inner::Sim(asked) => asked.store(true, Ordering::Release),
-        }
-    }
-
-    pub(super) fn sim(asked: Arc<AtomicBool>) -> Self {
-        Self(Inner::Sim(asked))
-    }
-}
 
 /// The machine.
 #[derive(Debug)]
@@ -56,9 +29,7 @@ pub(crate) struct Unix {
     start: Instant,
     random: u64,
     waits: u64,
-    waker: Arc<mio::Waker>,
-    /// A wake of the application's, as opposed to one of the resolver's.
-    asked: Arc<AtomicBool>,
+    bell: Arc<Bell>,
     resolver: Resolver,
 }
 
@@ -66,7 +37,7 @@ impl Unix {
     #[expect(clippy::disallowed_methods, reason = "this is where time comes from")]
     pub(super) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
+        let bell = Arc::new(Bell::new(mio::Waker::new(poll.registry(), WAKER)?));
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS),
@@ -74,9 +45,8 @@ impl Unix {
             // The keys of the standard library's hasher are the system's randomness.
             random: RandomState::new().hash_one(0_u64),
             waits: 0,
-            resolver: Resolver::new(Arc::clone(&waker)),
-            waker,
-            asked: Arc::default(),
+            resolver: Resolver::new(Arc::clone(&bell)),
+            bell,
         })
     }
 
@@ -185,7 +155,7 @@ impl Unix {
                 });
             }
         }
-        Ok(WaitOutcome { woken: self.asked.swap(false, Ordering::AcqRel) })
+        Ok(WaitOutcome::of(self.bell.answer()))
     }
 
     pub(super) fn waits(&self) -> u64 {
@@ -200,8 +170,12 @@ impl Unix {
         self.resolver.answer()
     }
 
+    pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
+        self.poll.registry().as_fd()
+    }
+
     pub(super) fn waker(&self) -> Waker {
-        Waker(Inner::Unix { waker: Arc::clone(&self.waker), asked: Arc::clone(&self.asked) })
+        Waker::new(&self.bell)
     }
 }
 

@@ -2,11 +2,11 @@
 
 use super::conn::EndState;
 use super::{Network, next_random};
+use crate::plat::waker::Bell;
 use crate::plat::{Address, ListenOptions, Ready, Resolution, Socket, Us, WaitOutcome, Waker};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Seconds since 1970 at which every simulation begins: 2026-01-01.
@@ -18,7 +18,7 @@ pub struct Host {
     pub(super) network: Network,
     pub(super) index: usize,
     waits: u64,
-    woken: Arc<AtomicBool>,
+    bell: Arc<Bell>,
 }
 
 /// A socket on a simulated network.
@@ -37,7 +37,7 @@ enum What {
 
 impl Host {
     pub(super) fn new(network: Network, index: usize) -> Self {
-        Self { network, index, waits: 0, woken: Arc::default() }
+        Self { network, index, waits: 0, bell: Arc::default() }
     }
 
     /// Its address.
@@ -129,10 +129,10 @@ impl Host {
         let mut net = self.network.0.borrow_mut();
         let until = timeout.map(|timeout| net.now.saturating_add(timeout));
         loop {
-            let woken = self.woken.swap(false, Ordering::AcqRel);
+            let rung = self.bell.answer();
             net.take_ready(self.index, out);
-            if woken || !out.is_empty() || net.has_ready(self.index) || net.contexts > 1 {
-                return WaitOutcome { woken };
+            if rung != 0 || !out.is_empty() || net.has_ready(self.index) || net.contexts > 1 {
+                return WaitOutcome::of(rung);
             }
             match (net.next_event(), until) {
                 (Some(next), Some(until)) if next > until => break net.advance_to(until),
@@ -151,7 +151,7 @@ impl Host {
 
     /// There is something to serve without any time passing.
     pub(crate) fn has_ready(&self) -> bool {
-        self.woken.load(Ordering::Acquire) || self.network.0.borrow().has_ready(self.index)
+        self.bell.is_rung() || self.network.0.borrow().has_ready(self.index)
     }
 
     pub(crate) fn resolve(&self, name: &str, port: u16, token: u64) {
@@ -163,7 +163,7 @@ impl Host {
     }
 
     pub(crate) fn waker(&self) -> Waker {
-        Waker::sim(Arc::clone(&self.woken))
+        Waker::new(&self.bell)
     }
 }
 

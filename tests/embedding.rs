@@ -1,0 +1,157 @@
+//! The loop inside the loops of others, and under the hands of other threads.
+
+#![cfg(feature = "h1")]
+
+use millstream::{Acceptor, Address, Context, Cx, Flow, ListenInfo, Protocol, ServerRole, Tx, TxFlow, WsiId};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+#[path = "../examples/foreign_loop.rs"]
+mod foreign_loop;
+
+#[test]
+fn a_poll_loop_of_somebody_else_s_serves_a_context_as_one_of_its_descriptors() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let names: Vec<String> = (0..100).map(|nth| format!("name{nth}")).collect();
+    let text = names.join("\n") + "\n";
+    let thread = std::thread::spawn(move || {
+        for piece in text.as_bytes().chunks(5) {
+            theirs.write_all(piece).unwrap();
+        }
+    });
+    let mut greetings = foreign_loop::run(ours).unwrap();
+    thread.join().unwrap();
+    let mut wanted: Vec<String> = names.iter().map(|name| format!("hello {name}")).collect();
+    greetings.sort();
+    wanted.sort();
+    assert_eq!(greetings, wanted);
+}
+
+/// Gives back what it gets.
+#[derive(Default)]
+struct Echo(Vec<u8>);
+
+impl Protocol for Echo {
+    fn rx(&mut self, cx: &mut Cx<'_>, me: WsiId, payload: &[u8]) -> Flow {
+        self.0.extend_from_slice(payload);
+        cx.wsi_request_tx(me).unwrap();
+        Flow::Ok
+    }
+
+    fn writeable(&mut self, cx: &mut Cx<'_>, me: WsiId, tx: &mut Tx<'_>) -> TxFlow {
+        let sent = tx.write(&self.0);
+        self.0.drain(..sent);
+        if !self.0.is_empty() {
+            cx.wsi_request_tx(me).unwrap();
+        }
+        TxFlow::Send
+    }
+}
+
+struct Door;
+
+impl Acceptor for Door {
+    fn accept(&mut self, _: &mut Cx<'_>, _: WsiId, _: Option<&Address>) -> Option<Box<dyn Protocol>> {
+        Some(Box::<Echo>::default())
+    }
+}
+
+/// More than a connection may read in one turn.
+const MUCH: usize = 3_000_000;
+
+#[test]
+fn readiness_that_one_turn_leaves_over_shows_in_the_timeout() {
+    let mut context = Context::builder().build().unwrap();
+    let info = ListenInfo::new(Address::Ip("127.0.0.1:0".parse().unwrap()), ServerRole::Raw);
+    let port = context.with(|cx| {
+        let vhost = cx.listen(info, Door).unwrap();
+        cx.vhost_address(vhost).and_then(Address::port).unwrap()
+    });
+    let thread = std::thread::spawn(move || {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let mut reader = socket.try_clone().unwrap();
+        let writer = std::thread::spawn(move || socket.write_all(&vec![7; MUCH]).unwrap());
+        let mut got = vec![0; MUCH];
+        reader.read_exact(&mut got).unwrap();
+        writer.join().unwrap();
+    });
+    while !thread.is_finished() {
+        let timeout =
+            context.next_timeout().unwrap_or(Duration::from_millis(100)).min(Duration::from_millis(100));
+        let timeout = rustix::event::Timespec::try_from(timeout).unwrap();
+        let fd = context.poll_fd().unwrap();
+        let mut fds = [rustix::event::PollFd::from_borrowed_fd(fd, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut fds, Some(&timeout)).unwrap();
+        context.service(Some(Duration::ZERO)).unwrap();
+    }
+    thread.join().unwrap();
+}
+
+#[test]
+fn calls_of_many_threads_are_all_served_in_the_order_of_each() {
+    const THREADS: usize = 8;
+    const CALLS: usize = 20_000;
+    let mut context = Context::builder().app([0_usize; THREADS]).build().unwrap();
+    let threads: Vec<_> = (0..THREADS)
+        .map(|thread| {
+            let remote = context.remote();
+            std::thread::spawn(move || {
+                for nth in 0..CALLS {
+                    let call = move |cx: &mut Cx<'_>| {
+                        let seen = cx.app::<[usize; THREADS]>().unwrap();
+                        assert_eq!(seen[thread], nth, "each thread's calls come in its order");
+                        seen[thread] += 1;
+                        if seen.iter().sum::<usize>() == THREADS * CALLS {
+                            cx.stop();
+                        }
+                    };
+                    remote.attach(call).unwrap();
+                }
+            })
+        })
+        .collect();
+    // A call that is lost, or a ring for it, would leave this waiting for ever.
+    context.run().unwrap();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_loop_that_sleeps_between_calls_is_woken_for_each() {
+    let mut context = Context::builder().build().unwrap();
+    let remote = context.remote();
+    let (ping, pinged) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        for _ in 0..10_000 {
+            let ping = ping.clone();
+            remote.attach(move |_| ping.send(()).unwrap()).unwrap();
+            pinged.recv().unwrap();
+        }
+        remote.attach(|cx| cx.stop()).unwrap();
+        remote
+    });
+    context.run().unwrap();
+    let remote = thread.join().unwrap();
+    drop(context);
+    assert!(remote.attach(|_| ()).is_err(), "who calls a context that has ended is told");
+}
+
+#[test]
+fn a_call_reaches_a_simulated_loop_without_time_passing() {
+    let network = millstream::sim::Network::new(1);
+    let mut context = Context::builder().sim(network.host("10.0.0.1")).build().unwrap();
+    let ran = Rc::new(Cell::new(false));
+    let remote = context.remote();
+    std::thread::spawn(move || remote.attach(|cx| cx.stop())).join().unwrap().unwrap();
+    context.with(|cx| {
+        let ran = Rc::clone(&ran);
+        cx.sul_schedule(Duration::from_secs(1), move |_| ran.set(true));
+    });
+    context.service(None).unwrap();
+    assert!(context.is_stopping() && !ran.get(), "a simulated loop hears of it without time passing");
+}
