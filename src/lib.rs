@@ -37,7 +37,7 @@ pub use ::http;
 pub use cause::Cause;
 pub use context::{Census, Context, ContextBuilder, Cx, Remote, SulId, Timeouts};
 pub use error::Error;
-pub use plat::{Address, Adopted, Us, Waker, sim};
+pub use plat::{Address, Adopted, Interest, PollHost, Readiness, Us, Waker, sim};
 pub use secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};
 pub use system::Blob;
 #[cfg(feature = "tls")]

@@ -2,14 +2,21 @@
 
 #![cfg(feature = "h1")]
 
-use millstream::{Acceptor, Address, Context, Cx, Flow, ListenInfo, Protocol, ServerRole, Tx, TxFlow, WsiId};
-use std::cell::Cell;
+use millstream::{
+    Acceptor, Address, Context, Cx, Error, Flow, Interest, ListenInfo, PollHost, Protocol, Readiness,
+    ServerRole, Tx, TxFlow, WsiId,
+};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
+#[path = "../examples/external_poll.rs"]
+mod external_poll;
 #[path = "../examples/foreign_loop.rs"]
 mod foreign_loop;
 
@@ -29,6 +36,11 @@ fn a_poll_loop_of_somebody_else_s_serves_a_context_as_one_of_its_descriptors() {
     greetings.sort();
     wanted.sort();
     assert_eq!(greetings, wanted);
+}
+
+#[test]
+fn a_poll_loop_that_owns_every_descriptor_serves_a_context_descriptor_by_descriptor() {
+    assert_eq!(external_poll::run(50).unwrap(), 50 * 200_000);
 }
 
 /// Gives back what it gets.
@@ -58,6 +70,115 @@ impl Acceptor for Door {
     fn accept(&mut self, _: &mut Cx<'_>, _: WsiId, _: Option<&Address>) -> Option<Box<dyn Protocol>> {
         Some(Box::<Echo>::default())
     }
+}
+
+/// What a host was told of each descriptor, by number.
+type Told = Rc<RefCell<BTreeMap<RawFd, (OwnedFd, Interest)>>>;
+
+struct Host(Told);
+
+impl PollHost for Host {
+    fn add(&mut self, fd: BorrowedFd<'_>, interest: Interest) {
+        let duplicate = fd.try_clone_to_owned().unwrap();
+        assert!(self.0.borrow_mut().insert(fd.as_raw_fd(), (duplicate, interest)).is_none());
+    }
+
+    fn change(&mut self, fd: BorrowedFd<'_>, interest: Interest) {
+        let mut told = self.0.borrow_mut();
+        let row = told.get_mut(&fd.as_raw_fd()).expect("a descriptor that was added");
+        assert_ne!(row.1, interest, "what does not change is not told");
+        row.1 = interest;
+    }
+
+    fn remove(&mut self, fd: BorrowedFd<'_>) {
+        self.0.borrow_mut().remove(&fd.as_raw_fd()).expect("a descriptor that was added");
+    }
+}
+
+/// One poll by level, without a wait: who was found, and what for.
+fn poll_once(told: &Told) -> Vec<(RawFd, Readiness)> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let rows = told.borrow();
+    let mut found = Vec::new();
+    for (number, (fd, interest)) in rows.iter().filter(|(_, (_, interest))| !interest.is_none()) {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, interest.readable);
+        flags.set(PollFlags::OUT, interest.writable);
+        let mut fds = [PollFd::new(fd, flags)];
+        poll(&mut fds, Some(&Timespec::default())).unwrap();
+        let is = |flag| fds[0].revents().intersects(flag);
+        let ready = Readiness {
+            readable: is(PollFlags::IN),
+            writable: is(PollFlags::OUT),
+            hangup: is(PollFlags::HUP),
+            error: is(PollFlags::ERR),
+        };
+        if !ready.is_none() {
+            found.push((*number, ready));
+        }
+    }
+    found
+}
+
+/// Listens to nobody.
+struct Deaf;
+
+impl Acceptor for Deaf {
+    fn accept(&mut self, cx: &mut Cx<'_>, me: WsiId, _: Option<&Address>) -> Option<Box<dyn Protocol>> {
+        cx.sul_schedule(Duration::ZERO, move |cx| cx.wsi_rx_flow(me, false).unwrap());
+        Some(Box::<Echo>::default())
+    }
+}
+
+#[test]
+fn a_host_that_polls_by_level_is_not_kept_awake_by_what_nobody_wants() {
+    let told = Told::default();
+    let mut context = Context::builder().poll_host(Host(Rc::clone(&told))).build().unwrap();
+    assert!(matches!(context.run(), Err(Error::WrongKind(_))), "its host serves it");
+    let info = ListenInfo::new(Address::Ip("127.0.0.1:0".parse().unwrap()), ServerRole::Raw);
+    let port = context.with(|cx| {
+        let vhost = cx.listen(info, Deaf).unwrap();
+        cx.vhost_address(vhost).and_then(Address::port).unwrap()
+    });
+    let mut peer = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    peer.write_all(&[7; 1000]).unwrap();
+    let mut served = 0;
+    while served < 1000 {
+        let found = poll_once(&told);
+        // Accepted, told to be deaf, and found to be both readable and writable.
+        if found.is_empty() && context.next_timeout().is_none() && context.census().wsis == 2 {
+            break;
+        }
+        for (fd, mut ready) in found {
+            assert!(context.service_fd(fd, &mut ready).unwrap());
+            assert!(ready.is_none(), "what was served is cleared");
+            served += 1;
+        }
+        context.service(Some(Duration::ZERO)).unwrap();
+    }
+    assert!(served < 20, "served {served} times for one connection");
+    assert!(poll_once(&told).is_empty());
+    // A descriptor of somebody else's is none of ours, and is left alone.
+    let mut ready = Readiness { readable: true, ..Readiness::default() };
+    assert!(!context.service_fd(peer.as_raw_fd(), &mut ready).unwrap() && ready.readable);
+    drop(context);
+    assert!(told.borrow().is_empty());
+}
+
+#[test]
+fn a_call_from_another_thread_shows_on_one_of_the_host_s_descriptors() {
+    let told = Told::default();
+    let mut context = Context::builder().poll_host(Host(Rc::clone(&told))).build().unwrap();
+    let remote = context.remote();
+    std::thread::spawn(move || remote.attach(|cx| cx.stop())).join().unwrap().unwrap();
+    let found = poll_once(&told);
+    assert_eq!(found.len(), 1);
+    for (fd, mut ready) in found {
+        assert!(context.service_fd(fd, &mut ready).unwrap());
+    }
+    context.service(Some(Duration::ZERO)).unwrap();
+    assert!(context.is_stopping());
+    assert!(poll_once(&told).is_empty(), "what was answered rings no more");
 }
 
 /// More than a connection may read in one turn.

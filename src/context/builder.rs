@@ -7,7 +7,7 @@ use super::sul::Suls;
 use super::{Context, Core, Handlers};
 use crate::error::Error;
 use crate::http::Head;
-use crate::plat::{Plat, sim};
+use crate::plat::{Plat, PollHost, sim};
 use crate::policy::{Diagnostic, Policy};
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
@@ -60,6 +60,7 @@ pub struct ContextBuilder {
     max_connections: usize,
     sim: Option<sim::Host>,
     app: Option<Box<dyn Any>>,
+    poll_host: Option<Box<dyn PollHost>>,
 }
 
 impl Default for ContextBuilder {
@@ -78,6 +79,7 @@ impl ContextBuilder {
             max_connections: 100_000,
             sim: None,
             app: None,
+            poll_host: None,
         }
     }
 
@@ -114,6 +116,14 @@ impl ContextBuilder {
         self
     }
 
+    /// Lets a loop of somebody else's do the polling, descriptor by descriptor, as `lws_context` does with
+    /// `LWS_WITH_EXTERNAL_POLL`. It calls [`Context::service_fd`], and [`Context::service`] when
+    /// [`Context::next_timeout`] runs out; a turn never waits then. Not for a simulation.
+    pub fn poll_host(mut self, host: impl PollHost + 'static) -> Self {
+        self.poll_host = Some(Box::new(host));
+        self
+    }
+
     /// What all handlers share: they reach it by [`Cx::app`](super::Cx::app).
     pub fn app(mut self, app: impl Any) -> Self {
         self.app = Some(Box::new(app));
@@ -125,12 +135,17 @@ impl ContextBuilder {
     /// # Errors
     /// The operating system has no poller to give.
     pub fn build(self) -> Result<Context, Error> {
-        let plat = match self.sim {
+        let mut plat = match self.sim {
             Some(host) => Plat::sim(host),
             None => {
                 Plat::unix().map_err(|source| Error::Io { what: "make a poller", address: None, source })?
             }
         };
+        if let Some(host) = self.poll_host
+            && !plat.be_hosted(host)
+        {
+            return Err(Error::WrongKind("a simulated context has nothing that a host could poll"));
+        }
         let core = Core {
             now: plat.now(),
             wall_secs: plat.wall_secs(),

@@ -2,7 +2,7 @@
 
 use super::{Context, Timer};
 use crate::error::Error;
-use crate::plat::Ready;
+use crate::plat::{Readiness, Ready};
 use crate::wsi::{Flags, WsiId};
 use std::time::Duration;
 
@@ -13,8 +13,13 @@ impl Context {
     /// Serves until [`Cx::stop`](super::Cx::stop), then ends all streams and connections.
     ///
     /// # Errors
-    /// The poller fails.
+    /// The poller fails, or is somebody else's ([`ContextBuilder::poll_host`](super::ContextBuilder::poll_host)).
     pub fn run(&mut self) -> Result<(), Error> {
+        if self.core.plat.is_hosted() {
+            return Err(Error::WrongKind(
+                "a context whose host does the polling is served by it, and cannot run",
+            ));
+        }
         while !self.core.stopping {
             self.turn(None)?;
         }
@@ -87,6 +92,22 @@ impl Context {
     /// the descriptor.
     pub fn poll_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         self.core.plat.poll_fd()
+    }
+
+    /// Serves a descriptor on which the poll of a [`PollHost`](crate::PollHost) has found something. When it is one of the
+    /// context's, `found` is cleared and a turn served; the answer says whether it was (`lws_service_fd`).
+    ///
+    /// Timers and what a turn leaves over need [`Self::service`] when [`Self::next_timeout`] has run out.
+    ///
+    /// # Errors
+    /// As [`Self::service`].
+    pub fn service_fd(&mut self, fd: std::os::fd::RawFd, found: &mut Readiness) -> Result<bool, Error> {
+        if !self.core.plat.found(fd, *found) {
+            return Ok(false);
+        }
+        *found = Readiness::default();
+        self.service(Some(Duration::ZERO))?;
+        Ok(true)
     }
 
     /// How long a poll loop of somebody else's may wait before it calls [`Self::service`], with nothing to be read on

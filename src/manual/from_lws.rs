@@ -27,6 +27,7 @@
 //! | `lws_service` | `Context::service`, `Context::run` |
 //! | `lws_cancel_service` | `Waker`; the streams hear `EVENT_WAIT_CANCELLED` |
 //! | `lws_service_adjust_timeout` | `Context::next_timeout`, with `Context::poll_fd` |
+//! | `LWS_CALLBACK_ADD_POLL_FD` and its kin, `lws_service_fd` | `PollHost`, `Context::service_fd` |
 //! | `lws_sul_schedule`, `lws_sul_cancel` | `sul_schedule`, `sul_cancel` |
 //! | `lws_ss_create` | `create` |
 //! | `lws_ss_destroy` | `destroy` |

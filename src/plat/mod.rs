@@ -3,6 +3,7 @@
 
 mod address;
 mod clock;
+mod external;
 mod resolve;
 pub mod sim;
 mod socket;
@@ -11,6 +12,7 @@ mod waker;
 
 pub use address::Address;
 pub use clock::Us;
+pub use external::{Interest, PollHost, Readiness};
 pub use socket::Adopted;
 pub(crate) use socket::Socket;
 pub use waker::Waker;
@@ -19,7 +21,7 @@ pub(crate) use waker::ring;
 use crate::cause::DnsFailure;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
 /// What the poller has to say about one socket. Edges: each is said once.
@@ -139,7 +141,7 @@ impl Plat {
     }
 
     /// Reports edges of an accepted socket under `token`, for as long as it lives.
-    pub(crate) fn register(&mut self, socket: &mut Socket, token: u64) -> io::Result<()> {
+    pub(crate) fn register(&mut self, socket: Socket, token: u64) -> io::Result<Socket> {
         either!(self.register(socket, token))
     }
 
@@ -168,6 +170,28 @@ impl Plat {
     /// The next answer.
     pub(crate) fn resolved(&mut self) -> Option<Resolution> {
         either!(self.resolved())
+    }
+
+    /// Lets somebody else do the polling. False in a simulation, which nobody can poll.
+    pub(crate) fn be_hosted(&mut self, host: Box<dyn PollHost>) -> bool {
+        match self {
+            Self::Unix(plat) => plat.be_hosted(host),
+            Self::Sim(_) => return false,
+        }
+        true
+    }
+
+    /// Somebody else does the polling: a wait never lasts.
+    pub(crate) fn is_hosted(&self) -> bool {
+        matches!(self, Self::Unix(plat) if plat.is_hosted())
+    }
+
+    /// Takes note of what the host has found on a descriptor. False when that is none of ours.
+    pub(crate) fn found(&mut self, fd: RawFd, found: Readiness) -> bool {
+        match self {
+            Self::Unix(plat) => plat.found(fd, found),
+            Self::Sim(_) => false,
+        }
     }
 
     /// What becomes readable when there is something to [`Self::wait`] for; a simulation has nothing of the kind.

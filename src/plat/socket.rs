@@ -1,9 +1,10 @@
 //! One socket type for all kinds, as small as a file descriptor allows.
 
+use super::external::{Hosted, Interest};
 use super::{Address, sim};
 use socket2::SockRef;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// A socket of any kind.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(crate) enum Socket {
     Unix(mio::net::UnixStream),
     UnixListener(Box<UnixListener>),
     Sim(sim::SimSocket),
+    /// One that somebody else's loop polls.
+    Hosted(Box<Hosted>),
 }
 
 /// A Unix listener, and the file that goes with it.
@@ -74,6 +77,7 @@ impl Socket {
             Self::Tcp(stream) => stream.read(into),
             Self::Unix(stream) => stream.read(into),
             Self::Sim(stream) => stream.read(into),
+            Self::Hosted(hosted) => hosted.socket.read(into),
             Self::TcpListener(_) | Self::UnixListener(_) => Err(not_a_stream()),
         }
     }
@@ -83,6 +87,7 @@ impl Socket {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
             Self::Sim(stream) => stream.write(bytes),
+            Self::Hosted(hosted) => hosted.socket.write(bytes),
             Self::TcpListener(_) | Self::UnixListener(_) => Err(not_a_stream()),
         }
     }
@@ -93,6 +98,7 @@ impl Socket {
             Self::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
             Self::Sim(stream) => stream.shutdown_write(),
+            Self::Hosted(hosted) => hosted.socket.shutdown_write(),
             Self::TcpListener(_) | Self::UnixListener(_) => Err(not_a_stream()),
         }
     }
@@ -103,6 +109,7 @@ impl Socket {
             Self::Tcp(stream) => stream.take_error(),
             Self::Unix(stream) => stream.take_error(),
             Self::Sim(stream) => stream.take_error(),
+            Self::Hosted(hosted) => hosted.socket.take_error(),
             Self::TcpListener(_) | Self::UnixListener(_) => Ok(None),
         }
     }
@@ -113,6 +120,7 @@ impl Socket {
             Self::Tcp(stream) => stream.peer_addr().is_ok(),
             Self::Unix(stream) => stream.peer_addr().is_ok(),
             Self::Sim(stream) => stream.is_connected(),
+            Self::Hosted(hosted) => hosted.socket.is_connected(),
             Self::TcpListener(_) | Self::UnixListener(_) => false,
         }
     }
@@ -125,6 +133,7 @@ impl Socket {
             Self::UnixListener(listener) => Some(listener.address.clone()),
             Self::Unix(_) => None,
             Self::Sim(stream) => stream.local_address(),
+            Self::Hosted(hosted) => hosted.socket.local_address(),
         }
     }
 
@@ -132,6 +141,7 @@ impl Socket {
     pub(crate) fn set_nodelay(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.set_nodelay(true),
+            Self::Hosted(hosted) => hosted.socket.set_nodelay(),
             _ => Ok(()),
         }
     }
@@ -140,7 +150,27 @@ impl Socket {
     pub(crate) fn set_keepalive(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => SockRef::from(&stream.as_fd()).set_keepalive(true),
+            Self::Hosted(hosted) => hosted.socket.set_keepalive(),
             _ => Ok(()),
+        }
+    }
+
+    /// Its descriptor; a simulated socket has none.
+    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Tcp(stream) => Some(stream.as_fd()),
+            Self::TcpListener(listener) => Some(listener.as_fd()),
+            Self::Unix(stream) => Some(stream.as_fd()),
+            Self::UnixListener(listener) => Some(listener.listener.as_fd()),
+            Self::Hosted(hosted) => hosted.socket.fd(),
+            Self::Sim(_) => None,
+        }
+    }
+
+    /// What it still has to be polled for. Only a host that polls by level has to know.
+    pub(crate) fn set_interest(&mut self, readable: bool, writable: bool) {
+        if let Self::Hosted(hosted) = self {
+            hosted.set_interest(Interest { readable, writable });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The real thing: mio's poller, edge-triggered, and the machine's sockets and clock.
 
+use super::external::{self, Hosted, PollHost, Readiness, Registry};
 use super::resolve::Resolver;
 use super::socket::UnixListener;
 use super::waker::{Bell, Waker};
@@ -9,7 +10,7 @@ use socket2::{Domain, SockAddr, Type};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::sync::Arc;
@@ -21,6 +22,9 @@ const EVENTS: usize = 1024;
 /// The waker's token: no key of a table is like it, since no slot lives through so many generations.
 const WAKER: Token = Token(usize::MAX);
 
+/// The same for our own poller, where it is one of the descriptors that somebody else polls.
+const BELL: u64 = u64::MAX;
+
 /// The machine.
 #[derive(Debug)]
 pub(crate) struct Unix {
@@ -31,6 +35,9 @@ pub(crate) struct Unix {
     waits: u64,
     bell: Arc<Bell>,
     resolver: Resolver,
+    /// Somebody else's loop, where that does the polling.
+    registry: Option<external::Shared>,
+    bell_found: bool,
 }
 
 impl Unix {
@@ -47,6 +54,8 @@ impl Unix {
             waits: 0,
             resolver: Resolver::new(Arc::clone(&bell)),
             bell,
+            registry: None,
+            bell_found: false,
         })
     }
 
@@ -64,7 +73,6 @@ impl Unix {
     }
 
     pub(super) fn listen(&self, address: &Address, options: ListenOptions, token: u64) -> io::Result<Socket> {
-        let token = token_of(token);
         match address {
             Address::Ip(address) => {
                 let socket = socket2::Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
@@ -73,20 +81,43 @@ impl Unix {
                 socket.set_reuse_address(true)?;
                 socket.bind(&SockAddr::from(*address))?;
                 socket.listen(options.backlog)?;
-                let mut listener = mio::net::TcpListener::from_std(socket.into());
-                self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
-                Ok(Socket::TcpListener(listener))
+                self.listens(Socket::TcpListener(mio::net::TcpListener::from_std(socket.into())), token)
             }
             Address::Unix(_) | Address::Abstract(_) => {
-                let mut listener = bind_unix(address)?;
-                self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
-                Ok(Socket::UnixListener(Box::new(UnixListener { listener, address: address.clone() })))
+                let listener = bind_unix(address)?;
+                let listener = UnixListener { listener, address: address.clone() };
+                self.listens(Socket::UnixListener(Box::new(listener)), token)
             }
         }
     }
 
+    /// Reports who knocks under `token`.
+    fn listens(&self, mut socket: Socket, token: u64) -> io::Result<Socket> {
+        if let Some(registry) = &self.registry {
+            return Ok(Socket::Hosted(Box::new(Hosted::new(
+                socket,
+                token,
+                external::Interest::READABLE,
+                registry,
+            ))));
+        }
+        let (registry, token) = (self.poll.registry(), token_of(token));
+        match &mut socket {
+            Socket::TcpListener(listener) => registry.register(listener, token, Interest::READABLE)?,
+            Socket::UnixListener(listener) => {
+                registry.register(&mut listener.listener, token, Interest::READABLE)?;
+            }
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        }
+        Ok(socket)
+    }
+
     #[expect(clippy::unused_self, reason = "a simulated host needs itself for this")]
     pub(super) fn accept(&self, listener: &mut Socket) -> io::Result<Option<(Socket, Option<Address>)>> {
+        let listener = match listener {
+            Socket::Hosted(hosted) => &mut hosted.socket,
+            listener => listener,
+        };
         loop {
             let accepted = match listener {
                 Socket::TcpListener(listener) => {
@@ -112,24 +143,69 @@ impl Unix {
     }
 
     pub(super) fn connect(&self, address: &Address, token: u64) -> io::Result<Socket> {
-        let mut socket = match address {
+        let socket = match address {
             Address::Ip(address) => Socket::Tcp(mio::net::TcpStream::connect(*address)?),
             Address::Unix(_) | Address::Abstract(_) => {
                 Socket::Unix(mio::net::UnixStream::connect_addr(&unix_address(address)?)?)
             }
         };
-        self.register(&mut socket, token)?;
+        self.register(socket, token)
+    }
+
+    pub(super) fn register(&self, mut socket: Socket, token: u64) -> io::Result<Socket> {
+        if let Some(registry) = &self.registry {
+            return Ok(Socket::Hosted(Box::new(Hosted::new(
+                socket,
+                token,
+                external::Interest::BOTH,
+                registry,
+            ))));
+        }
+        let (registry, token) = (self.poll.registry(), token_of(token));
+        let both = Interest::READABLE | Interest::WRITABLE;
+        match &mut socket {
+            Socket::Tcp(stream) => registry.register(stream, token, both)?,
+            Socket::Unix(stream) => registry.register(stream, token, both)?,
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        }
         Ok(socket)
     }
 
-    pub(super) fn register(&self, socket: &mut Socket, token: u64) -> io::Result<()> {
-        let (registry, token) = (self.poll.registry(), token_of(token));
-        let both = Interest::READABLE | Interest::WRITABLE;
-        match socket {
-            Socket::Tcp(stream) => registry.register(stream, token, both),
-            Socket::Unix(stream) => registry.register(stream, token, both),
-            _ => Err(io::ErrorKind::InvalidInput.into()),
+    /// Lets `host` do the polling. Ours is left with the bell, and is one of the descriptors that the host polls.
+    pub(super) fn be_hosted(&mut self, host: Box<dyn PollHost>) {
+        let registry = Registry::new(host);
+        registry.borrow_mut().add(self.poll_fd(), BELL, external::Interest::READABLE);
+        self.registry = Some(registry);
+    }
+
+    pub(super) fn is_hosted(&self) -> bool {
+        self.registry.is_some()
+    }
+
+    /// Takes note of what the host has found. False when the descriptor is none of ours.
+    pub(super) fn found(&mut self, fd: RawFd, found: Readiness) -> bool {
+        let Some(registry) = &self.registry else { return false };
+        let mut registry = registry.borrow_mut();
+        let Some(token) = registry.token(fd) else { return false };
+        if token == BELL {
+            self.bell_found = true;
+        } else {
+            registry.found(token, found);
         }
+        true
+    }
+
+    /// What the host has found, without a system call unless somebody has rung.
+    fn take_found(&mut self, out: &mut Vec<Ready>) -> io::Result<WaitOutcome> {
+        if let Some(registry) = &self.registry {
+            registry.borrow_mut().take_found(out);
+        }
+        let rung = self.bell.answer();
+        // Until our poller is asked, its descriptor stays readable. The ring may show there only later than here.
+        if rung != 0 || std::mem::take(&mut self.bell_found) {
+            self.poll.poll(&mut self.events, Some(Duration::ZERO))?;
+        }
+        Ok(WaitOutcome::of(rung))
     }
 
     pub(super) fn wait(
@@ -139,6 +215,9 @@ impl Unix {
     ) -> io::Result<WaitOutcome> {
         out.clear();
         self.waits += 1;
+        if self.registry.is_some() {
+            return self.take_found(out);
+        }
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(WaitOutcome::default()),
@@ -212,3 +291,11 @@ fn bind_unix(address: &Address) -> io::Result<mio::net::UnixListener> {
 
 /// An address that the resolver's thread may hand over.
 pub(super) type Found = Vec<SocketAddr>;
+
+impl Drop for Unix {
+    fn drop(&mut self) {
+        if let Some(registry) = &self.registry {
+            registry.borrow_mut().remove(self.poll_fd());
+        }
+    }
+}

@@ -154,7 +154,7 @@ impl Context {
             }
         };
         let Some(vhost) = core.vhosts.get(vhost_id) else { return false };
-        let mut wsi = Wsi::new(Some(socket), vhost.role.start(), Binding::None, WsiState::Connecting);
+        let mut wsi = Wsi::new(None, vhost.role.start(), Binding::None, WsiState::Connecting);
         wsi.vhost = Some(vhost_id);
         wsi.flags.set(Flags::ACCEPTED);
         // Unnamed Unix peers have no address worth keeping.
@@ -164,13 +164,16 @@ impl Context {
         #[cfg(feature = "tls")]
         let session = vhost.tls.as_ref().map(crate::tls::ServerConfig::session);
         let id = core.wsis.insert(wsi);
-        let Some(wsi) = core.wsis.get_mut(id) else { return true };
-        let Some(socket) = &mut wsi.socket else { return true };
         let _ = socket.set_nodelay();
-        if let Err(error) = core.plat.register(socket, id.0.to_token()) {
-            log::warn!(target: "millstream::vhost", "{id}: cannot be polled: {error}");
-            core.remove(id);
-            return true;
+        let registered = core.plat.register(socket, id.0.to_token());
+        let Some(wsi) = core.wsis.get_mut(id) else { return true };
+        match registered {
+            Ok(socket) => wsi.socket = Some(socket),
+            Err(error) => {
+                log::warn!(target: "millstream::vhost", "{id}: cannot be polled: {error}");
+                core.remove(id);
+                return true;
+            }
         }
         #[cfg(feature = "tls")]
         match session {

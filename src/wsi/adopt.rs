@@ -14,15 +14,15 @@ impl Core {
         }
         let refused = |source| Error::Io { what: "adopt a socket", address: None, source };
         let socket = Socket::adopt(socket).map_err(refused)?;
-        let id = self.wsis.insert(Wsi::new(Some(socket), Role::Raw, Binding::None, WsiState::Connecting));
+        let id = self.wsis.insert(Wsi::new(None, Role::Raw, Binding::None, WsiState::Connecting));
+        let registered = self.plat.register(socket, id.0.to_token());
         let Some(wsi) = self.wsis.get_mut(id) else { return Err(Error::Stale) };
-        let registered = match &mut wsi.socket {
-            Some(socket) => self.plat.register(socket, id.0.to_token()),
-            None => Ok(()),
-        };
-        if let Err(source) = registered {
-            self.remove(id);
-            return Err(refused(source));
+        match registered {
+            Ok(socket) => wsi.socket = Some(socket),
+            Err(source) => {
+                self.remove(id);
+                return Err(refused(source));
+            }
         }
         wsi.binding = binding;
         Ok(id)

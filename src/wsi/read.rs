@@ -22,6 +22,19 @@ enum Got {
 impl Context {
     /// Serves a connection that the poller, a timer or a request has put into the queue.
     pub(crate) fn serve(&mut self, id: WsiId) {
+        self.serve_as_it_is(id);
+        // What has been said to be ready is not polled for until a read or a write finds that it no longer is.
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        let (flags, listens) = (wsi.flags, matches!(wsi.role, Role::Listen));
+        if let Some(socket) = &mut wsi.socket {
+            socket.set_interest(
+                !flags.any(Flags::READABLE | Flags::EOF),
+                !flags.has(Flags::WRITABLE) && !listens,
+            );
+        }
+    }
+
+    fn serve_as_it_is(&mut self, id: WsiId) {
         let Some(wsi) = self.core.wsis.get_mut(id) else { return };
         wsi.flags.clear(Flags::QUEUED);
         match wsi.state() {

@@ -101,8 +101,8 @@ impl Host {
     }
 
     /// As epoll: what is there already is the first edge.
-    pub(crate) fn register(&self, socket: &mut Socket, token: u64) -> io::Result<()> {
-        let Socket::Sim(SimSocket { index, what: What::End(end), .. }) = socket else {
+    pub(crate) fn register(&self, socket: Socket, token: u64) -> io::Result<Socket> {
+        let Socket::Sim(SimSocket { index, what: What::End(end), .. }) = &socket else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let mut net = self.network.0.borrow_mut();
@@ -119,7 +119,8 @@ impl Host {
             edge.read_closed |= closed || error;
             edge.error |= error;
         });
-        Ok(())
+        drop(net);
+        Ok(socket)
     }
 
     /// The only context on a network moves its clock by waiting; with several of them, [`Network::run`] does.
