@@ -1,6 +1,5 @@
-//! Full external polling: a plain `poll(2)` loop that owns every descriptor, those of a context included.
-//!
-//! `cargo run --example external_poll`
+//! Full external polling: a plain `poll(2)` loop that owns every descriptor, those of a context included
+//! (`cargo run --example external_poll`).
 
 use millstream::{
     Context, Cx, Flow, Interest, PollHost, Readiness, RxFlags, StreamHandler, StreamId, StreamState, Tx,

@@ -58,8 +58,29 @@ pub enum Kind {
         /// The most.
         max: u64,
     },
-    /// Something else, in words.
-    Other(&'static str),
+    /// Something else, in words, and how it is written.
+    Other(&'static str, Shape),
+}
+
+/// How a value is written in JSON that is no scalar of a [`Kind`] of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A string.
+    Text,
+    /// One of these strings.
+    OneOf(&'static [&'static str]),
+    /// An array of strings.
+    Texts,
+    /// An array of whole numbers.
+    Numbers,
+    /// An array of objects of strings, each under a name of its own.
+    NamedTexts,
+    /// An array of objects of whole numbers from this on, each under a name of its own.
+    NamedNumbers(u64),
+    /// An array of objects of a section.
+    List(Section),
+    /// An array of objects of objects of a section, each under a name of its own.
+    Named(Section),
 }
 
 impl fmt::Display for Kind {
@@ -70,7 +91,7 @@ impl fmt::Display for Kind {
             Self::Header => f.write_str("a header name"),
             Self::Boolean => f.write_str("true or false"),
             Self::Integer { min, max } => write!(f, "a whole number from {min} to {max}"),
-            Self::Other(what) => f.write_str(what),
+            Self::Other(what, _) => f.write_str(what),
         }
     }
 }
@@ -233,7 +254,9 @@ const LONG: u64 = u32::MAX as u64;
 
 pub(super) static ROOT: &[Entry<Policy>] = {
     const R: Rows<Policy> = Rows::of(Section::Root);
-    const LIST: Kind = Kind::Other("an array of objects");
+    const fn list(shape: Shape) -> Kind {
+        Kind::Other("an array of objects", shape)
+    }
     &[
         R.text("release", |p| &mut p.release, "identifies the policy's version"),
         R.text("product", |p| &mut p.product, "identifies the product the policy is for"),
@@ -245,17 +268,32 @@ pub(super) static ROOT: &[Entry<Policy>] = {
         ),
         R.by(
             "via-socks5",
-            Kind::Other("address:port"),
+            Kind::Other("address:port", Shape::Text),
             sections::via_socks5,
             "proxy for all client connections",
         )
         .later(),
-        R.by("retry", LIST, sections::retry, "backoff schemes, for stream types to name"),
-        R.by("certs", LIST, sections::certs, "certificates and keys by name, base64 DER"),
-        R.by("trust_stores", LIST, sections::trust_stores, "sets of certificates to judge servers by"),
-        R.by("auth", LIST, sections::auth, "ways to get and use an authentication token"),
-        R.by("metrics", LIST, sections::metrics, "metrics policies").later(),
-        R.by("s", LIST, sections::stream_types, "stream types"),
+        R.by(
+            "retry",
+            list(Shape::Named(Section::Retry)),
+            sections::retry,
+            "backoff schemes, for stream types to name",
+        ),
+        R.by("certs", list(Shape::NamedTexts), sections::certs, "certificates and keys by name, base64 DER"),
+        R.by(
+            "trust_stores",
+            list(Shape::List(Section::TrustStore)),
+            sections::trust_stores,
+            "sets of certificates to judge servers by",
+        ),
+        R.by(
+            "auth",
+            list(Shape::List(Section::Auth)),
+            sections::auth,
+            "ways to get and use an authentication token",
+        ),
+        R.by("metrics", list(Shape::List(Section::Metrics)), sections::metrics, "metrics policies").later(),
+        R.by("s", list(Shape::Named(Section::StreamType)), sections::stream_types, "stream types"),
     ]
 };
 
@@ -265,7 +303,7 @@ pub(super) static RETRY: &[Entry<RetryPolicy>] = {
     &[
         R.by(
             "backoff",
-            Kind::Other("an array of milliseconds"),
+            Kind::Other("an array of milliseconds", Shape::Numbers),
             sections::backoff,
             "ms to wait before each try in turn",
         ),
@@ -307,7 +345,12 @@ pub(super) static TRUST_STORE: &[Entry<StoreDraft>] = {
     const R: Rows<StoreDraft> = Rows::of(Section::TrustStore);
     &[
         R.name("name", |t| &mut t.name, "its name; stands before stack"),
-        R.by("stack", Kind::Other("an array of names in certs"), sections::stack, "its certificates"),
+        R.by(
+            "stack",
+            Kind::Other("an array of names in certs", Shape::Texts),
+            sections::stack,
+            "its certificates",
+        ),
     ]
 };
 
@@ -316,8 +359,13 @@ pub(super) static AUTH: &[Entry<Auth>] = {
     &[
         R.name("name", |a| &mut a.name, "its name, for use_auth"),
         R.text("type", |a| &mut a.kind, "sigv4 for AWS signatures").later(),
-        R.by("streamtype", Kind::Other("a stream type"), sections::auth_streamtype, "refreshes the token")
-            .later(),
+        R.by(
+            "streamtype",
+            Kind::Other("a stream type", Shape::Text),
+            sections::auth_streamtype,
+            "refreshes the token",
+        )
+        .later(),
         R.number("blob", 3, |a, n| a.blob = narrow(n), "system blob that holds the token"),
     ]
 };
@@ -330,25 +378,36 @@ pub(super) static METRICS: &[Entry<MetricsPolicy>] = {
         R.number("us_halflife", u64::MAX, |m, n| m.us_halflife = n, "us until an outlier counts half")
             .later(),
         R.number("min_outlier", u64::MAX, |m, n| m.min_outlier = n, "least value that is an outlier").later(),
-        R.by("report", Kind::Other("a stream type"), sections::metrics_report, "carries the reports").later(),
+        R.by(
+            "report",
+            Kind::Other("a stream type", Shape::Text),
+            sections::metrics_report,
+            "carries the reports",
+        )
+        .later(),
     ]
 };
 
 const QOS: u64 = 2;
 const S: Rows<StreamType> = Rows::of(Section::StreamType);
-const NAMES: Kind = Kind::Other("an array of strings");
+const NAMES: Kind = Kind::Other("an array of strings", Shape::Texts);
 
 pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
     S.template("endpoint", |t| &mut t.endpoint, "client: where to connect; server: where to bind, or !vhost"),
     S.number("port", WORD, |t, n| t.port = Some(narrow(n)), "TCP port"),
     S.by(
         "protocol",
-        Kind::Other("h1, h2, h3, ws, mqtt or raw"),
+        Kind::Other("h1, h2, h3, ws, mqtt or raw", Shape::OneOf(&["h1", "h2", "h3", "ws", "mqtt", "raw"])),
         stream::protocol,
         "what is spoken on the connection",
     ),
-    S.by("via-socks5", Kind::Other("address:port"), stream::via_socks5, "proxy for this type's connections")
-        .later(),
+    S.by(
+        "via-socks5",
+        Kind::Other("address:port", Shape::Text),
+        stream::via_socks5,
+        "proxy for this type's connections",
+    )
+    .later(),
     S.flag("tls", |t| &mut t.tls, "the connection is TLS"),
     S.number(
         "client_cert",
@@ -359,13 +418,13 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
     .or("client cert"),
     S.by(
         "tls_trust_store",
-        Kind::Other("a name in trust_stores"),
+        Kind::Other("a name in trust_stores", Shape::Text),
         stream::tls_trust_store,
         "what servers are judged by",
     ),
     S.flag("opportunistic", |t| &mut t.opportunistic, "the connection may be left dropped while not in use"),
     S.flag("nailed_up", |t| &mut t.nailed_up, "the connection is made at once and again when it drops"),
-    S.by("retry", Kind::Other("a name in retry"), stream::retry, "backoff scheme"),
+    S.by("retry", Kind::Other("a name in retry", Shape::Text), stream::retry, "backoff scheme"),
     S.number(
         "timeout_ms",
         LONG,
@@ -429,28 +488,48 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
     .later(),
     S.by(
         "metadata",
-        Kind::Other("an array of {name: header or \"\"}"),
+        Kind::Other("an array of {name: header or \"\"}", Shape::NamedTexts),
         stream::metadata,
         "names for ${} and headers",
     ),
-    S.by("rideshare", Kind::Other("a stream type"), stream::rideshare, "stream type that travels along")
-        .later(),
+    S.by(
+        "rideshare",
+        Kind::Other("a stream type", Shape::Text),
+        stream::rideshare,
+        "stream type that travels along",
+    )
+    .later(),
     S.text("payload_fmt", |t| &mut t.payload_fmt, "name of the payload's format"),
     S.by("plugins", NAMES, stream::plugins, "accepted, without effect"),
-    S.by("use_auth", Kind::Other("a name in auth"), stream::use_auth, "authentication scheme"),
-    S.by("aws_region", Kind::Other("a name in metadata"), stream::aws_region, "holds the region for sigv4")
-        .later(),
+    S.by("use_auth", Kind::Other("a name in auth", Shape::Text), stream::use_auth, "authentication scheme"),
+    S.by(
+        "aws_region",
+        Kind::Other("a name in metadata", Shape::Text),
+        stream::aws_region,
+        "holds the region for sigv4",
+    )
+    .later(),
     S.by(
         "aws_service",
-        Kind::Other("a name in metadata"),
+        Kind::Other("a name in metadata", Shape::Text),
         stream::aws_service,
         "holds the service for sigv4",
     )
     .later(),
     S.flag("direct_proto_str", |t| &mut t.direct_proto_str, "metadata names that end in ':' are headers"),
     S.flag("server", |t| &mut t.server, "streams of this type listen"),
-    S.by("server_cert", Kind::Other("a name in certs"), stream::server_cert, "the server's certificate"),
-    S.by("server_key", Kind::Other("a name in certs"), stream::server_key, "the server's private key"),
+    S.by(
+        "server_cert",
+        Kind::Other("a name in certs", Shape::Text),
+        stream::server_cert,
+        "the server's certificate",
+    ),
+    S.by(
+        "server_key",
+        Kind::Other("a name in certs", Shape::Text),
+        stream::server_key,
+        "the server's private key",
+    ),
     S.flag("local_sink", |t| &mut t.local_sink, "streams of this type go to the registered sink").later(),
     S.by("options", NAMES, stream::options, "accepted, without effect").later(),
     S.by("http_method", Kind::Text, stream::http_method, "the request method, as GET or POST"),
@@ -459,7 +538,7 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
     S.flag("http_fail_redirect", |t| &mut t.http.fail_redirect, "a redirect is a failure"),
     S.by(
         "http_resp_map",
-        Kind::Other("an array of {\"status\": state of 1000 or more}"),
+        Kind::Other("an array of {\"status\": state of 1000 or more}", Shape::NamedNumbers(1000)),
         stream::http_resp_map,
         "status to user state",
     ),

@@ -30,6 +30,7 @@ mod keys;
 mod nearest;
 mod parse;
 mod repair;
+mod schema;
 mod template;
 mod types;
 
@@ -37,8 +38,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 pub use diagnostic::{Diagnostic, PolicyError, Severity};
-pub use keys::{Key, Kind, Section, keys};
+pub use keys::{Key, Kind, Section, Shape, keys};
 pub(crate) use nearest::nearest;
+pub use schema::schema;
 pub use template::{ExpandError, Lookup, Template};
 pub use types::{
     Attributes, Auth, Cert, Http, MetadataDef, MetricsPolicy, Mqtt, MqttNotice, Protocol, ProxyBuffers,

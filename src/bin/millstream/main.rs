@@ -2,6 +2,7 @@
 
 mod check;
 mod run;
+mod schema;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -38,6 +39,7 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command { name: "check", usage: check::USAGE, run: check::run },
     Command { name: "run", usage: run::USAGE, run: run::run },
+    Command { name: "schema", usage: schema::USAGE, run: schema::run },
 ];
 
 fn main() -> ExitCode {
