@@ -170,6 +170,7 @@ impl ContextBuilder {
             starved: Vec::new(),
             dead_vhosts: Vec::new(),
             spares: Spares::default(),
+            sinks: HashMap::new(),
             out_head: Head::new(),
             blobs: crate::system::Blobs::default(),
             app: self.app,
@@ -178,6 +179,13 @@ impl ContextBuilder {
         };
         let handlers =
             Handlers { streams: Beside::new(), protocols: Beside::new(), acceptors: Beside::new() };
-        Ok(Context { handlers, core, scratch: Scratch::new(), events: Vec::new(), calls: Calls::new() })
+        Ok(Context {
+            handlers,
+            core,
+            scratch: Scratch::new(),
+            events: Vec::new(),
+            calls: Calls::new(),
+            peer_payload: Vec::new(),
+        })
     }
 }

@@ -79,6 +79,21 @@ impl Cx<'_> {
         self.core.create(streamtype, Box::new(handler))
     }
 
+    /// Makes `handler` the sink of a stream type with `local_sink` (`LWSSSINFLAGS_REGISTER_SINK`): streams that are
+    /// created of this type join it, instead of connecting anywhere. Its `accept` gives each a handler for the sink's
+    /// end, or turns it away; its `state` hears [`StreamState::SinkJoin`] and [`StreamState::SinkPart`]. Destroying
+    /// either end of a pair ends the other's connection; destroying the sink ends all.
+    ///
+    /// # Errors
+    /// The policy has no such type, or it is none for sinks; the type has a sink already.
+    pub fn register_sink(
+        &mut self,
+        streamtype: &str,
+        handler: impl StreamHandler + 'static,
+    ) -> Result<StreamId, Error> {
+        self.core.register_sink(streamtype, Box::new(handler))
+    }
+
     /// Destroys a stream (`lws_ss_destroy`): stale at once; its handler hears DISCONNECTED if it was connected, then
     /// DESTROYING, and is dropped.
     ///
@@ -209,7 +224,12 @@ impl Cx<'_> {
     /// # Errors
     /// [`Error::Stale`]; [`Error::NotConnected`].
     pub fn rx_flow(&mut self, stream: StreamId, on: bool) -> Result<(), Error> {
-        let wsi = self.core.live(stream)?.wsi.ok_or(Error::NotConnected)?;
+        let row = self.core.live(stream)?;
+        if row.peer.is_some() {
+            self.core.set_peer_flow(stream, on);
+            return Ok(());
+        }
+        let wsi = row.wsi.ok_or(Error::NotConnected)?;
         self.wsi_rx_flow(wsi, on)
     }
 
@@ -235,7 +255,7 @@ impl Cx<'_> {
 
     /// Where a server stream listens: with port 0 in the policy, the port that it was given.
     pub fn server_address(&self, server: StreamId) -> Option<&Address> {
-        let vhost = self.core.live(server).ok()?.server.as_ref()?.vhost;
+        let vhost = self.core.live(server).ok()?.server.as_ref()?.vhost?;
         self.vhost_address(vhost)
     }
 

@@ -1,10 +1,11 @@
 //! Effects: what is asked for in one place and ends in user code. They wait in a queue and run one after the other,
 //! first asked first done. This is the only file that calls user code.
 
+use super::scratch::TX_SIZE;
 use super::{Call, Context, Core, Cx, Newborn};
 use crate::cause::Cause;
 use crate::http::Head;
-use crate::secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};
+use crate::secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow, TxState};
 use crate::vhost::VhostUser;
 use crate::wsi::{Binding, Flags, Protocol, WsiId};
 
@@ -30,6 +31,10 @@ pub(crate) enum Effect {
     CloseWsi(WsiId),
     /// User code is done with its connection.
     Released(WsiId),
+    /// A source asks the sink of its type.
+    JoinSink(StreamId),
+    /// A stream whose peer is a stream may send.
+    PeerTx(StreamId),
     /// A closure whose time has come.
     Call(Call),
 }
@@ -106,6 +111,8 @@ impl Context {
                 self.core.release(id);
                 drop(self.handlers.protocols.remove(id));
             }
+            Effect::JoinSink(id) => self.join_sink(id),
+            Effect::PeerTx(id) => self.peer_tx(id),
             Effect::Call(call) => call(&mut self.core.enter_user()),
         }
     }
@@ -243,6 +250,40 @@ impl Context {
         } else {
             self.core.close(id, None);
         }
+    }
+
+    fn join_sink(&mut self, source: StreamId) {
+        let Some(sink) = self.core.sink_for(source) else { return };
+        let handler = self.call_stream(sink, |handler, cx| handler.accept(cx, sink)).flatten();
+        self.adopt();
+        self.core.sink_answered(source, sink, handler);
+    }
+
+    /// What one of two joined streams sends is what the other receives.
+    fn peer_tx(&mut self, id: StreamId) {
+        let Ok(stream) = self.core.live_mut(id) else { return };
+        stream.peer_tx_asked = false;
+        let (Some(peer), true) = (stream.peer, stream.wants_tx) else { return };
+        let (is_som, left, ordinal) = (!stream.txn.tx_begun, stream.txn.tx_len, stream.ordinal);
+        // Asked again when the peer listens again.
+        if self.core.live(peer).is_ok_and(|peer| peer.peer_rx_off) {
+            return;
+        }
+        if let Ok(stream) = self.core.live_mut(id) {
+            stream.wants_tx = false;
+        }
+        let mut buffer = std::mem::take(&mut self.peer_payload);
+        buffer.resize(TX_SIZE, 0);
+        let mut state = TxState::default();
+        let mut tx = Tx::new(&mut buffer, &mut state);
+        tx.describe(left.unwrap_or(u64::MAX), is_som, ordinal);
+        let flow = self.call_tx(id, &mut tx);
+        if flow == TxFlow::Send && (state.len > 0 || state.is_eom) {
+            let flags = self.core.peer_sent(id, state);
+            self.call_rx(peer, buffer.get(..state.len).unwrap_or_default(), flags);
+            self.adopt();
+        }
+        self.peer_payload = buffer;
     }
 
     fn accept_protocol(&mut self, id: WsiId, vhost: crate::vhost::VhostId) -> bool {

@@ -91,6 +91,8 @@ pub(crate) struct Core {
     /// Vhosts whose acceptors are to be dropped.
     pub(crate) dead_vhosts: Vec<VhostId>,
     pub(crate) spares: Spares,
+    /// Who serves streams of a `local_sink` type, by its name.
+    pub(crate) sinks: HashMap<Box<str>, StreamId>,
     /// Where the head of an outgoing message is put together.
     pub(crate) out_head: Head,
     pub(crate) blobs: crate::system::Blobs,
@@ -134,6 +136,8 @@ pub struct Context {
     pub(crate) scratch: Scratch,
     events: Vec<crate::plat::Ready>,
     calls: remote::Calls,
+    /// What a stream sends to a stream is put together here.
+    pub(crate) peer_payload: Vec<u8>,
 }
 
 /// How many rows a context has, for tests and for the curious.

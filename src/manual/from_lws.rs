@@ -30,6 +30,7 @@
 //! | `LWS_CALLBACK_ADD_POLL_FD` and its kin, `lws_service_fd` | `PollHost`, `Context::service_fd` |
 //! | `lws_sul_schedule`, `lws_sul_cancel` | `sul_schedule`, `sul_cancel` |
 //! | `lws_ss_create` | `create` |
+//! | `lws_ss_create` with `LWSSSINFLAGS_REGISTER_SINK` | `register_sink` |
 //! | `lws_ss_destroy` | `destroy` |
 //! | `lws_ss_client_connect` | `client_connect` |
 //! | `lws_ss_request_tx`, `lws_ss_request_tx_len` | `request_tx`, `request_tx_len` |

@@ -530,7 +530,7 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
         stream::server_key,
         "the server's private key",
     ),
-    S.flag("local_sink", |t| &mut t.local_sink, "streams of this type go to the registered sink").later(),
+    S.flag("local_sink", |t| &mut t.local_sink, "streams of this type go to the registered sink"),
     S.by("options", NAMES, stream::options, "accepted, without effect").later(),
     S.by("http_method", Kind::Text, stream::http_method, "the request method, as GET or POST"),
     S.template("http_url", |t| &mut t.http.url, "path and query"),

@@ -18,12 +18,13 @@ impl Core {
         let stream = self.live_mut(id)?;
         match (stream.kind(), stream.doing) {
             (StreamKind::Server | StreamKind::Sink, _) => {
-                Err(Error::WrongKind("a server stream only listens"))
+                Err(Error::WrongKind("a server stream only listens, and a sink only accepts"))
             }
             (StreamKind::Accepted, _) | (_, Doing::Connected) => {
                 stream.wants_tx = true;
-                if let Some(wsi) = stream.wsi {
-                    self.stream_wants_tx(id, wsi);
+                match stream.wsi {
+                    Some(wsi) => self.stream_wants_tx(id, wsi),
+                    None => self.request_peer_tx(id),
                 }
                 Ok(())
             }

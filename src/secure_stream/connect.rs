@@ -73,6 +73,9 @@ impl Core {
 
     /// Gets the stream a connection.
     pub(crate) fn bind(&mut self, id: StreamId) {
+        if self.live(id).is_ok_and(|stream| stream.stream_type.local_sink) {
+            return self.effects.push_back(Effect::JoinSink(id));
+        }
         let endpoint = match self.find_endpoint(id) {
             Ok(endpoint) => endpoint,
             Err(cause) => return self.attempt_failed(id, cause, None),
@@ -207,15 +210,20 @@ impl Core {
         if stream_type.nailed_up || (!stream_type.opportunistic && !good) {
             return self.back_off(id, at_least);
         }
-        let Ok(stream) = self.live_mut(id) else { return };
-        if stream.wants_tx {
-            self.effects.push_back(Effect::Poll(id));
+        match self.live(id) {
+            // Joining takes no time: a sink that parts at once would be asked again without end in one moment.
+            Ok(stream) if stream.wants_tx && stream_type.local_sink => self.back_off(id, at_least),
+            Ok(stream) if stream.wants_tx => self.effects.push_back(Effect::Poll(id)),
+            _ => {}
         }
     }
 
     /// The handler wants the connection closed. No connection is no harm.
     pub(crate) fn stream_disconnect(&mut self, id: StreamId) {
         let Ok(stream) = self.live(id) else { return };
+        if let Some(peer) = stream.peer {
+            return self.part(id, peer, [Cause::by_us(), Cause::by_peer()]);
+        }
         if let Some(wsi) = stream.wsi {
             if stream.kind() == StreamKind::Accepted {
                 self.close_flushed(wsi, Some(Cause::by_us()));

@@ -12,6 +12,7 @@ pub mod metadata;
 pub mod retry;
 pub mod retry_after;
 mod server;
+mod sink;
 pub mod state;
 mod stream;
 mod transaction;

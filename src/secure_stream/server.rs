@@ -15,8 +15,15 @@ use std::rc::Rc;
 /// What a server stream has beside the others.
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) vhost: VhostId,
+    /// Where it listens; a sink does not.
+    pub(crate) vhost: Option<VhostId>,
     pub(crate) accepted: BTreeSet<StreamId>,
+}
+
+impl Server {
+    pub(super) fn sink() -> Self {
+        Self { vhost: None, accepted: BTreeSet::new() }
+    }
 }
 
 /// Where a server's policy wants it to listen.
@@ -65,7 +72,7 @@ impl Core {
         add_identity(stream_type, &mut info)?;
         let vhost = self.vhost_create(info, VhostUser::Stream(id))?;
         if let Some(stream) = self.streams.get_mut(id) {
-            stream.server = Some(Box::new(Server { vhost, accepted: BTreeSet::new() }));
+            stream.server = Some(Box::new(Server { vhost: Some(vhost), accepted: BTreeSet::new() }));
         }
         Ok(())
     }

@@ -283,7 +283,10 @@ impl StreamState {
                     | Self::ServerUpgrade
             ),
             StreamKind::Sink => {
-                matches!(self, Self::Creating | Self::Destroying | Self::SinkJoin | Self::SinkPart)
+                matches!(
+                    self,
+                    Self::Creating | Self::Destroying | Self::Timeout | Self::SinkJoin | Self::SinkPart
+                )
             }
         }
     }

@@ -58,8 +58,14 @@ pub(crate) struct SecureStream {
     pub(crate) endpoint: Option<Rc<Endpoint>>,
     pub(crate) cause: Option<Box<Cause>>,
     pub(crate) server: Option<Box<Server>>,
-    /// The server that accepted this stream.
+    /// The server, or the sink, that accepted this stream.
     pub(crate) parent: Option<StreamId>,
+    /// The other end, where that is a stream: a sink's and its source's.
+    pub(crate) peer: Option<StreamId>,
+    /// A tx callback for the peer is in the queue.
+    pub(crate) peer_tx_asked: bool,
+    /// The peer may not send now.
+    pub(crate) peer_rx_off: bool,
 }
 
 impl SecureStream {
@@ -81,6 +87,9 @@ impl SecureStream {
             cause: None,
             server: None,
             parent: None,
+            peer: None,
+            peer_tx_asked: false,
+            peer_rx_off: false,
         }
     }
 
@@ -123,8 +132,9 @@ impl SecureStream {
         self.state.is_some_and(StreamState::is_connected)
     }
 
+    /// It accepts streams.
     pub(crate) fn is_server(&self) -> bool {
-        self.kind == StreamKind::Server
+        self.server.is_some()
     }
 }
 
@@ -153,16 +163,21 @@ impl Core {
         }
     }
 
+    pub(super) fn find_stream_type(&self, name: &str) -> Result<Rc<StreamType>, Error> {
+        if let Some(stream_type) = self.policy.stream_type(name) {
+            return Ok(Rc::clone(stream_type));
+        }
+        let names = self.policy.stream_types().map(|stream_type| stream_type.name.as_str());
+        let nearest = crate::policy::nearest(name, names);
+        Err(Error::UnknownStreamType { name: name.to_owned(), nearest })
+    }
+
     pub(crate) fn create(&mut self, name: &str, handler: Box<dyn StreamHandler>) -> Result<StreamId, Error> {
-        let Some(stream_type) = self.policy.stream_type(name) else {
-            let names = self.policy.stream_types().map(|stream_type| stream_type.name.as_str());
-            let nearest = crate::policy::nearest(name, names);
-            return Err(Error::UnknownStreamType { name: name.to_owned(), nearest });
-        };
-        let stream_type = Rc::clone(stream_type);
+        let stream_type = self.find_stream_type(name)?;
         super::transport::check(&stream_type)?;
         let kind = if stream_type.server { StreamKind::Server } else { StreamKind::Client };
-        let nailed_up = stream_type.nailed_up && kind == StreamKind::Client;
+        // A source joins its sink at once, as in lws.
+        let at_once = (stream_type.nailed_up || stream_type.local_sink) && kind == StreamKind::Client;
         let id = self.streams.insert(SecureStream::new(Rc::clone(&stream_type), kind));
         if kind == StreamKind::Server
             && let Err(error) = self.serve_stream(id, &stream_type)
@@ -172,7 +187,7 @@ impl Core {
         }
         self.newborn.push(Newborn::Stream(id, handler));
         self.tell(id, StreamState::Creating);
-        if nailed_up {
+        if at_once {
             self.effects.push_back(Effect::Connect(id));
         }
         Ok(id)
@@ -193,12 +208,22 @@ impl Core {
         if let Some(wsi) = stream.wsi {
             self.unbind_stream(wsi);
         }
-        if let Some(server) = stream.server {
-            self.vhost_destroy(server.vhost);
+        if let Some(peer) = stream.peer {
+            self.part(id, peer, [Cause::by_us(), Cause::by_peer()]);
         }
-        let parent = stream.parent.and_then(|parent| self.streams.get_mut(parent));
-        if let Some(server) = parent.and_then(|parent| parent.server.as_mut()) {
+        if let Some(vhost) = stream.server.and_then(|server| server.vhost) {
+            self.vhost_destroy(vhost);
+        }
+        if stream.kind == StreamKind::Sink {
+            self.sinks.retain(|_, sink| *sink != id);
+        }
+        let Some(parent) = stream.parent else { return };
+        let Some(row) = self.streams.get_mut(parent) else { return };
+        if let Some(server) = &mut row.server {
             server.accepted.remove(&id);
+        }
+        if row.kind == StreamKind::Sink && !row.dying {
+            self.tell(parent, StreamState::SinkPart);
         }
     }
 

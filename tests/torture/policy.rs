@@ -24,11 +24,13 @@ pub(crate) enum Shape {
     Nowhere,
     /// Sends bytes, gets bytes, and is hung up on.
     Raw,
+    /// Joins a sink.
+    Sink,
 }
 
 impl Shape {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Get, Self::Post, Self::Refused, Self::Auth, Self::Busy, Self::Nowhere, Self::Raw];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Get, Self::Post, Self::Refused, Self::Auth, Self::Busy, Self::Nowhere, Self::Raw, Self::Sink];
 
     pub(crate) fn streamtype(self, tls: bool) -> String {
         let suffix = if tls { "_tls" } else { "" };
@@ -48,6 +50,7 @@ impl Shape {
             Self::Busy => r#""http_method": "GET", "http_url": "/busy""#,
             Self::Nowhere => r#""http_method": "GET", "http_url": "/""#,
             Self::Raw => r#""opportunistic": true"#,
+            Self::Sink => r#""opportunistic": true, "local_sink": true"#,
         }
     }
 

@@ -179,7 +179,7 @@ impl Actor {
                 // The timer runs out in the midst of the first exchange.
                 drop(cx.start_timeout(me, Some(Duration::from_micros(1055))));
                 drop(match self.stage.plan.shape {
-                    Shape::Post | Shape::Raw => cx.request_tx(me),
+                    Shape::Post | Shape::Raw | Shape::Sink => cx.request_tx(me),
                     _ => cx.client_connect(me),
                 });
             }
@@ -207,7 +207,9 @@ impl Actor {
     fn create_another(&self, cx: &mut Cx<'_>) {
         let plan = self.stage.plan;
         let streamtype = match self.part {
-            Part::Server => format!("other_{}", plan.shape.server_type(plan.tls)),
+            Part::Server if plan.shape != Shape::Sink => {
+                format!("other_{}", plan.shape.server_type(plan.tls))
+            }
             _ => plan.shape.streamtype(plan.tls),
         };
         let extra = cx.create(&streamtype, self.another(Part::Extra)).unwrap();
@@ -325,7 +327,11 @@ fn play(plan: Plan) -> u32 {
         if server_type != "server" {
             cx.create("server", actor(Part::Extra)).unwrap();
         }
-        stage.server.set(Some(cx.create(server_type, actor(Part::Server)).unwrap()));
+        let server = match plan.shape {
+            Shape::Sink => cx.register_sink("sink", actor(Part::Server)),
+            _ => cx.create(server_type, actor(Part::Server)),
+        };
+        stage.server.set(Some(server.unwrap()));
         stage.sibling.set(Some(cx.create("get", actor(Part::Sibling)).unwrap()));
         cx.create(&plan.shape.streamtype(plan.tls), actor(Part::Client)).unwrap();
     });
@@ -357,7 +363,22 @@ fn moments(shape: Shape, part: Part) -> Vec<Moment> {
     let mut states = vec![S::Creating, S::Destroying, S::Timeout];
     let mut moments = vec![];
     match part {
-        Part::Server => moments.push(Moment::Accept),
+        Part::Server => {
+            moments.push(Moment::Accept);
+            if shape == Shape::Sink {
+                states.push(S::SinkJoin);
+            }
+        }
+        Part::Accepted if shape == Shape::Sink => {
+            states.extend([S::Connecting, S::Connected, S::Disconnected]);
+            moments.extend(rx);
+            moments.extend(tx);
+        }
+        Part::Client if shape == Shape::Sink => {
+            states.extend([S::Connecting, S::EventWaitCancelled, S::Connected, S::Disconnected]);
+            moments.extend(rx);
+            moments.extend(tx);
+        }
         Part::Accepted if shape == Shape::Raw => {
             states.extend([S::Connecting, S::Connected, S::Disconnected]);
             moments.extend([Moment::RxMiddle, Moment::TxLater]);
@@ -380,7 +401,7 @@ fn moments(shape: Shape, part: Part) -> Vec<Moment> {
                 Shape::Post => &[S::Poll, S::Connected, S::QosAckRemote, S::Disconnected],
                 Shape::Refused => &[S::User(1404), S::Connected, S::QosNackRemote, S::Disconnected, S::Poll],
                 Shape::Auth => &[S::AuthFailed],
-                Shape::Raw => &[],
+                Shape::Raw | Shape::Sink => &[],
                 Shape::Busy | Shape::Nowhere => &[S::Unreachable, S::Poll, S::AllRetriesFailed],
             });
             if matches!(shape, Shape::Get | Shape::Post | Shape::Refused) {
@@ -417,7 +438,7 @@ fn torture(shapes: &[Shape], parts: &[Part], tls: bool) {
                         // its own.
                         let asks_on = matches!(act, Act::ClientConnect | Act::RequestTx)
                             && (matches!(answer, Answer::DontSend | Answer::DisconnectMe)
-                                || shape == Shape::Raw);
+                                || matches!(shape, Shape::Raw | Shape::Sink));
                         let is_endless = act == Act::CreateAnother || asks_on;
                         for always in [false, true] {
                             if always && (is_endless || tls) {
@@ -457,6 +478,11 @@ fn raw_streams() {
     for tls in [false, true] {
         torture(&[Shape::Raw], &[Part::Client, Part::Server, Part::Accepted], tls);
     }
+}
+
+#[test]
+fn sinks_and_their_sources() {
+    torture(&[Shape::Sink], &[Part::Client, Part::Server, Part::Accepted], false);
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub(crate) const USAGE: &str = "\
 ";
 
 pub(crate) fn run(args: Vec<OsString>) -> Outcome {
-    if let Some(arg) = args.first() {
+    if let Some(arg) = args.into_iter().next() {
         complain(&format!("millstream: schema takes no arguments: {}\n", arg.display()));
         return Outcome::Unusable;
     }

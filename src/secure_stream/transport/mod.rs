@@ -15,6 +15,10 @@ use crate::wsi::WsiId;
 /// Says no to a stream type that this build cannot carry, before a stream of it exists.
 pub(super) fn check(stream_type: &StreamType) -> Result<(), Error> {
     let refuse = |why: String| Err(Error::Policy(format!("stream type {}: {why}", stream_type.name)));
+    // Whatever else its policy says: it never comes to the network.
+    if stream_type.local_sink && !stream_type.server {
+        return Ok(());
+    }
     match stream_type.protocol {
         #[cfg(feature = "h1")]
         Some(Protocol::H1) => {}
@@ -24,7 +28,7 @@ pub(super) fn check(stream_type: &StreamType) -> Result<(), Error> {
         None => return refuse("no protocol is given".into()),
     }
     if stream_type.local_sink {
-        return refuse("local_sink is not in this build".into());
+        return refuse("a server cannot be the source of a sink".into());
     }
     if stream_type.tls && cfg!(not(feature = "tls")) {
         return refuse("tls needs the feature \"tls\", which is not in this build".into());
