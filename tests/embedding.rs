@@ -19,6 +19,8 @@ use std::time::Duration;
 mod external_poll;
 #[path = "../examples/foreign_loop.rs"]
 mod foreign_loop;
+#[path = "../examples/threads.rs"]
+mod threads;
 
 #[test]
 fn a_poll_loop_of_somebody_else_s_serves_a_context_as_one_of_its_descriptors() {
@@ -70,6 +72,14 @@ impl Acceptor for Door {
     fn accept(&mut self, _: &mut Cx<'_>, _: WsiId, _: Option<&Address>) -> Option<Box<dyn Protocol>> {
         Some(Box::<Echo>::default())
     }
+}
+
+#[test]
+fn contexts_in_threads_of_their_own_share_a_port() {
+    let served = threads::run(3, 60).unwrap();
+    assert_eq!(served.iter().sum::<usize>(), 60);
+    // The system deals by a hash of the addresses: that all sixty came to one is as good as impossible.
+    assert!(served.iter().filter(|served| **served > 0).count() > 1, "{served:?}");
 }
 
 /// What a host was told of each descriptor, by number.

@@ -58,6 +58,7 @@ pub struct ContextBuilder {
     warnings: Vec<Diagnostic>,
     timeouts: Timeouts,
     max_connections: usize,
+    reuse_port: bool,
     sim: Option<sim::Host>,
     app: Option<Box<dyn Any>>,
     poll_host: Option<Box<dyn PollHost>>,
@@ -77,6 +78,7 @@ impl ContextBuilder {
             warnings: Vec::new(),
             timeouts: Timeouts::default(),
             max_connections: 100_000,
+            reuse_port: false,
             sim: None,
             app: None,
             poll_host: None,
@@ -107,6 +109,13 @@ impl ContextBuilder {
     /// one has ended.
     pub fn max_connections(mut self, most: usize) -> Self {
         self.max_connections = most.max(1);
+        self
+    }
+
+    /// Lets every listener share its port with those of other contexts that do the same (`SO_REUSEPORT`): one context in
+    /// each thread, and the system deals out the connections.
+    pub fn reuse_port(mut self, on: bool) -> Self {
+        self.reuse_port = on;
         self
     }
 
@@ -167,6 +176,7 @@ impl ContextBuilder {
             pool: HashMap::new(),
             pooled: 0,
             max_connections: self.max_connections,
+            reuse_port: self.reuse_port,
             starved: Vec::new(),
             dead_vhosts: Vec::new(),
             spares: Spares::default(),

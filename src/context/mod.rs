@@ -86,6 +86,8 @@ pub(crate) struct Core {
     pub(crate) pool: HashMap<Rc<ClientInfo>, Vec<WsiId>>,
     pub(crate) pooled: usize,
     pub(crate) max_connections: usize,
+    /// Listeners share their ports with those of other contexts.
+    pub(crate) reuse_port: bool,
     /// Listeners that wait for a connection to end before they accept another.
     pub(crate) starved: Vec<WsiId>,
     /// Vhosts whose acceptors are to be dropped.

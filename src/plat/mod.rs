@@ -55,11 +55,13 @@ impl WaitOutcome {
 pub(crate) struct ListenOptions {
     /// Connections that the system keeps until they are accepted.
     pub(crate) backlog: i32,
+    /// Others may listen there as well, and the system deals out connections among them (`SO_REUSEPORT`).
+    pub(crate) reuse_port: bool,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 1024 }
+        Self { backlog: 1024, reuse_port: false }
     }
 }
 

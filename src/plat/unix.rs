@@ -79,6 +79,9 @@ impl Unix {
                 socket.set_nonblocking(true)?;
                 // A restarted server must not wait for the last one's connections to time out.
                 socket.set_reuse_address(true)?;
+                if options.reuse_port {
+                    socket.set_reuse_port(true)?;
+                }
                 socket.bind(&SockAddr::from(*address))?;
                 socket.listen(options.backlog)?;
                 self.listens(Socket::TcpListener(mio::net::TcpListener::from_std(socket.into())), token)

@@ -55,6 +55,10 @@ pub struct ListenInfo {
     /// The identity to show to clients; `None` serves without TLS.
     #[cfg(feature = "tls")]
     pub tls: Option<crate::Identity>,
+    /// Shares the port with listeners of other contexts that say the same, one for each thread or process; the system
+    /// deals out the connections (`SO_REUSEPORT`). False unless [`ContextBuilder::reuse_port`](crate::ContextBuilder::reuse_port)
+    /// says so for all.
+    pub reuse_port: bool,
 }
 
 impl ListenInfo {
@@ -65,6 +69,7 @@ impl ListenInfo {
             role,
             #[cfg(feature = "tls")]
             tls: None,
+            reuse_port: false,
         }
     }
 }
@@ -80,7 +85,11 @@ impl Core {
             return Err(Error::Full("no listener fits: max_connections is reached"));
         }
         let listener = self.wsis.insert(Wsi::new(None, Role::Listen, Binding::None, WsiState::Open));
-        let opened = self.plat.listen(&info.address, ListenOptions::default(), listener.0.to_token());
+        let opened = {
+            let reuse_port = info.reuse_port || self.reuse_port;
+            let options = ListenOptions { reuse_port, ..ListenOptions::default() };
+            self.plat.listen(&info.address, options, listener.0.to_token())
+        };
         let socket = match opened {
             Ok(socket) => socket,
             Err(source) => {
