@@ -32,8 +32,15 @@ impl StreamHandler for Server {
     }
 }
 
-/// A loop of its own on `port`, 0 for any: which port that is, how to end it, and its thread.
-fn serve(nth: usize, port: u16) -> Result<(u16, Remote, JoinHandle<Result<(), Error>>), Error> {
+/// A loop in a thread of its own.
+struct Loop {
+    port: u16,
+    remote: Remote,
+    thread: JoinHandle<Result<(), Error>>,
+}
+
+/// Starts a loop on `port`; 0 is any.
+fn serve(nth: usize, port: u16) -> Result<Loop, Error> {
     let policy = format!(
         r#"{{ "s": [ {{ "server": {{ "server": true, "endpoint": "127.0.0.1", "port": {port}, "protocol": "h1" }} }} ] }}"#
     );
@@ -49,7 +56,7 @@ fn serve(nth: usize, port: u16) -> Result<(u16, Remote, JoinHandle<Result<(), Er
         Ok(())
     });
     match told.recv() {
-        Ok((port, remote)) => Ok((port, remote, thread)),
+        Ok((port, remote)) => Ok(Loop { port, remote, thread }),
         Err(_) => Err(thread.join().ok().and_then(Result::err).unwrap_or(Error::Stale)),
     }
 }
@@ -58,9 +65,9 @@ fn serve(nth: usize, port: u16) -> Result<(u16, Remote, JoinHandle<Result<(), Er
 pub(crate) fn run(threads: usize, requests: usize) -> Result<Vec<usize>, Box<dyn std::error::Error>> {
     let (mut port, mut loops) = (0, Vec::new());
     for nth in 0..threads {
-        let (bound, remote, thread) = serve(nth, port)?;
-        port = bound;
-        loops.push((remote, thread));
+        let one = serve(nth, port)?;
+        port = one.port;
+        loops.push(one);
     }
     let mut served = vec![0; threads];
     for _ in 0..requests {
@@ -71,7 +78,7 @@ pub(crate) fn run(threads: usize, requests: usize) -> Result<Vec<usize>, Box<dyn
         let nth = answer.rsplit("served by ").next().and_then(|nth| nth.trim().parse::<usize>().ok());
         *nth.and_then(|nth| served.get_mut(nth)).ok_or("nobody has answered")? += 1;
     }
-    for (remote, thread) in loops {
+    for Loop { remote, thread, .. } in loops {
         remote.attach(|cx| cx.stop())?;
         thread.join().map_err(|_| "a loop has failed")??;
     }

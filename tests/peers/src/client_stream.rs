@@ -40,7 +40,7 @@ impl Heard {
 }
 
 /// The metadata that is looked at when there is some.
-const NAMES: [&str; 5] = ["mime", "down", "agent", "sum", "framing"];
+const NAMES: [&str; 6] = ["mime", "down", "agent", "sum", "framing", "method"];
 
 struct Client {
     task: Task,

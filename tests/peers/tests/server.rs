@@ -174,6 +174,43 @@ fn a_client_that_expects_leave_to_send_gets_it() {
     });
 }
 
+/// What the plain server says to `said` on one connection, up to its end.
+fn raw(server: &StreamServer, said: &[&str], until: &[&str]) -> String {
+    use std::io::{Read, Write};
+    let mut socket = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    socket.set_read_timeout(Some(WATCHDOG)).unwrap();
+    let mut heard = String::new();
+    for (say, until) in said.iter().zip(until) {
+        socket.write_all(say.as_bytes()).unwrap();
+        while !heard.contains(until) {
+            let mut bytes = [0; 1000];
+            let len = socket.read(&mut bytes).unwrap();
+            assert!(len > 0, "the end, after {heard:?}");
+            heard += std::str::from_utf8(&bytes[..len]).unwrap();
+        }
+    }
+    heard
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_their_order() {
+    let server = StreamServer::start(None);
+    let requests: String =
+        (0..50).map(|nth| format!("GET /known/{nth}. HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+    let heard = raw(&server, &[&requests], &["hello 49."]);
+    let order: Vec<usize> =
+        heard.split("hello ").skip(1).map(|text| text.split('.').next().unwrap().parse().unwrap()).collect();
+    assert_eq!(order, (0..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn leave_to_send_a_body_comes_before_the_body() {
+    let server = StreamServer::start(None);
+    let head = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    let heard = raw(&server, &[head, "hello"], &["HTTP/1.1 100 Continue\r\n\r\n", "hello"]);
+    assert!(heard.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"), "{heard}");
+}
+
 #[test]
 fn fifty_connections_are_served_at_once() {
     both(|world| async move {
