@@ -148,11 +148,18 @@ async fn answer(request: Request<Incoming>, nth: usize) -> Result<Response<Body>
             status(200).header("x-framing", framing).body(full(digest(request).await))
         }
         "refuse" if request.method() == Method::POST => status(403).body(full("no")),
+        "close" => {
+            let body = frames(vec![data("up to "), data("the end")]);
+            status(200).version(hyper::Version::HTTP_10).body(body)
+        }
         "die" => {
             let piece = || Ok(Frame::data(Bytes::from(vec![b'x'; 50_000])));
             let mut body: Vec<_> = std::iter::repeat_with(piece).take(10).collect();
             body.push(Err(Error::new(ErrorKind::BrokenPipe, "as the test wants it")));
-            status(200).header("content-length", "1000000").body(frames(body))
+            let known = argument == "known";
+            status(200)
+                .header(if known { "content-length" } else { "x-length" }, "1000000")
+                .body(frames(body))
         }
         _ => status(404).body(full("")),
     };

@@ -63,7 +63,7 @@ fn is_success(heard: &Heard) {
 }
 
 #[test]
-fn a_body_of_known_length_and_one_in_chunks_arrive_whole_with_their_headers() {
+fn bodies_arrive_whole_by_length_in_chunks_and_up_to_the_end_of_the_connection() {
     for world in World::both() {
         let heard = world.get("known");
         is_success(&heard);
@@ -72,6 +72,9 @@ fn a_body_of_known_length_and_one_in_chunks_arrive_whole_with_their_headers() {
         let heard = world.get("chunked");
         is_success(&heard);
         assert_eq!(heard.text(), "one,two,three");
+        let heard = world.get("close");
+        is_success(&heard);
+        assert_eq!(heard.text(), "up to the end");
     }
 }
 
@@ -201,12 +204,14 @@ fn a_refusal_is_a_nack_and_a_mapped_status_is_the_state_of_the_user() {
 #[test]
 fn a_body_that_breaks_off_is_no_end_of_message() {
     for world in World::both() {
-        let heard = world.get("die");
-        assert_eq!(heard.messages, 0, "{heard:?}");
-        assert!(heard.states.contains(&StreamState::Connected), "{heard:?}");
-        assert!(heard.digest.1 > 0 && heard.digest.1 < 1_000_000, "{heard:?}");
-        assert_eq!(heard.count(StreamState::QosAckRemote), 0);
-        assert!(heard.cause.is_some());
+        for how in ["die/known", "die/chunked"] {
+            let heard = world.get(how);
+            assert_eq!(heard.messages, 0, "{heard:?}");
+            assert!(heard.states.contains(&StreamState::Connected), "{heard:?}");
+            assert!(heard.digest.1 > 0 && heard.digest.1 < 1_000_000, "{heard:?}");
+            assert_eq!(heard.count(StreamState::QosAckRemote), 0);
+            assert!(heard.cause.is_some());
+        }
     }
 }
 

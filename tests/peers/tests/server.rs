@@ -1,5 +1,6 @@
 //! Server streams against hyper's client, plain and TLS.
 
+use futures_util::StreamExt;
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Bytes, Frame};
 use hyper::client::conn::http1::SendRequest;
@@ -236,10 +237,12 @@ fn a_client_that_goes_away_in_the_middle_leaves_the_others_alone() {
     both(|world| async move {
         for _ in 0..20 {
             let mut gone = world.client().await;
-            let never = StreamBody::new(futures_util::stream::pending());
+            let begun = futures_util::stream::once(async { Ok(Frame::data(Bytes::from("a beginning"))) });
+            let never = StreamBody::new(begun.chain(futures_util::stream::pending()));
             let asks = request(Method::POST, "/echo", BodyExt::boxed(never));
-            let _ = tokio::time::timeout(std::time::Duration::ZERO, gone.send_request(asks)).await;
-            drop(gone);
+            let mut echo = gone.send_request(asks).await.unwrap().into_body();
+            assert_eq!(echo.frame().await.unwrap().unwrap().data_ref().unwrap(), "a beginning");
+            drop((echo, gone));
             let mut gone = world.client().await;
             let response =
                 gone.send_request(request(Method::GET, "/bytes/100000000", empty())).await.unwrap();
