@@ -113,6 +113,9 @@ impl Context {
     /// How long a poll loop of somebody else's may wait before it calls [`Self::service`], with nothing to be read on
     /// [`Self::poll_fd`]; `None` is without end (`lws_service_adjust_timeout`).
     pub fn next_timeout(&mut self) -> Option<Duration> {
+        if self.core.plat.has_ready() {
+            return Some(Duration::ZERO);
+        }
         let due = self.next_deadline()?;
         Some(due.saturating_sub(self.core.plat.now()))
     }

@@ -99,10 +99,10 @@ impl Plat {
         Self::Sim(host)
     }
 
-    /// Something is there to be heard without waiting; only a simulation can know.
+    /// Something is there to be heard without waiting, as far as can be known without asking.
     pub(crate) fn has_ready(&self) -> bool {
         match self {
-            Self::Unix(_) => false,
+            Self::Unix(plat) => plat.has_more(),
             Self::Sim(host) => host.has_ready(),
         }
     }

@@ -38,6 +38,8 @@ pub(crate) struct Unix {
     /// Somebody else's loop, where that does the polling.
     registry: Option<external::Shared>,
     bell_found: bool,
+    /// The last wait has had as many events as fit: there may be more, of which no new edge would tell an outer poller.
+    is_full: bool,
 }
 
 impl Unix {
@@ -56,6 +58,7 @@ impl Unix {
             bell,
             registry: None,
             bell_found: false,
+            is_full: false,
         })
     }
 
@@ -237,7 +240,12 @@ impl Unix {
                 });
             }
         }
+        self.is_full = self.events.iter().count() >= EVENTS;
         Ok(WaitOutcome::of(self.bell.answer()))
+    }
+
+    pub(super) fn has_more(&self) -> bool {
+        self.is_full
     }
 
     pub(super) fn waits(&self) -> u64 {
