@@ -44,5 +44,7 @@ pub use system::Blob;
 pub use tls::{Identity, TlsError};
 #[cfg(feature = "tls")]
 pub use tls_identity::ClientTls;
+#[cfg(feature = "tls")]
+pub use vhost::ClientCerts;
 pub use vhost::{ListenInfo, ServerRole, VhostId};
 pub use wsi::{Acceptor, ClientInfo, ClientRole, Protocol, Target, WsiId};

@@ -3,7 +3,8 @@
 
 use crate::error::Error;
 use crate::policy::TrustStore;
-use crate::tls::{ClientConfig, Identity, ServerConfig, Session, TlsClock, TlsError, Trust};
+use crate::tls::{ClientAuth, ClientConfig, Identity, ServerConfig, Session, TlsClock, TlsError, Trust};
+use crate::vhost::ClientCerts;
 use std::rc::Rc;
 
 /// The client side of TLS for a connection: which name to ask for, and which identity to use for it.
@@ -87,7 +88,23 @@ impl Identities {
         }
     }
 
-    pub(crate) fn server_config(&self, identity: Identity, alpn: &[&[u8]]) -> Result<ServerConfig, Error> {
-        ServerConfig::new(identity, alpn, &self.clock).map_err(|error| Error::Tls(error.to_string()))
+    pub(crate) fn server_config(
+        &self,
+        identity: Identity,
+        clients: &ClientCerts,
+        alpn: &[&[u8]],
+    ) -> Result<ServerConfig, Error> {
+        let stack: Vec<&[u8]> = match clients {
+            ClientCerts::Off => Vec::new(),
+            ClientCerts::Optional(stack) | ClientCerts::Required(stack) => {
+                stack.iter().map(Vec::as_slice).collect()
+            }
+        };
+        let clients = match clients {
+            ClientCerts::Off => ClientAuth::Off,
+            ClientCerts::Optional(_) => ClientAuth::Optional(&stack),
+            ClientCerts::Required(_) => ClientAuth::Required(&stack),
+        };
+        ServerConfig::new(identity, clients, alpn, &self.clock).map_err(|error| Error::Tls(error.to_string()))
     }
 }

@@ -264,6 +264,13 @@ impl Cx<'_> {
         let wsi = self.core.live(stream).ok()?.wsi?;
         self.wsi_peer(wsi)
     }
+
+    /// The certificate that the peer of a stream has shown (DER): the server's to a client, and to a server the client's, if
+    /// it was asked for one.
+    #[cfg(feature = "tls")]
+    pub fn peer_certificate(&self, stream: StreamId) -> Option<&[u8]> {
+        self.wsi_peer_certificate(self.core.live(stream).ok()?.wsi?)
+    }
 }
 
 /// Connections without secure streams.
@@ -276,6 +283,23 @@ impl Cx<'_> {
         let vhost = self.core.vhost_create(info, VhostUser::Protocol)?;
         self.core.newborn.push(Newborn::Acceptor(vhost, Box::new(acceptor)));
         Ok(vhost)
+    }
+
+    /// Listens for a server stream that is still to come: one whose `endpoint` in the policy is `!` and the name of this
+    /// vhost. Until then connections are closed at once. What a policy has no words for is said here: several names on
+    /// one port, client certificates.
+    ///
+    /// # Errors
+    /// There is no name, or it is taken; the address is in use, or not this machine's.
+    pub fn vhost_create(&mut self, info: ListenInfo) -> Result<VhostId, Error> {
+        match &info.name {
+            None => return Err(Error::WrongKind("a vhost for streams needs a name")),
+            Some(name) if self.core.vhost_by_name(name).is_some() => {
+                return Err(Error::Policy(format!("there is a vhost \"{name}\" already")));
+            }
+            Some(_) => {}
+        }
+        self.core.vhost_create(info, VhostUser::Nobody)
     }
 
     /// Closes a listener. The connections that it has accepted live on.
@@ -393,6 +417,12 @@ impl Cx<'_> {
     /// Where the peer is.
     pub fn wsi_peer(&self, wsi: WsiId) -> Option<&Address> {
         self.core.wsis.get(wsi)?.rare.as_ref()?.peer.as_ref()
+    }
+
+    /// The certificate that the peer has shown (DER), where there is TLS and it has.
+    #[cfg(feature = "tls")]
+    pub fn wsi_peer_certificate(&self, wsi: WsiId) -> Option<&[u8]> {
+        self.core.wsis.get(wsi)?.tls.as_ref()?.peer_certificate()
     }
 
     fn bound(&self, wsi: WsiId) -> Result<(), Error> {

@@ -232,7 +232,7 @@ impl Context {
         let Some(vhost) = self.core.wsis.get(id).and_then(|wsi| wsi.vhost) else { return };
         let user = self.core.vhosts.get(vhost).map(|vhost| vhost.user);
         let taken = match user {
-            None => false,
+            None | Some(VhostUser::Nobody) => false,
             Some(VhostUser::Protocol) => self.accept_protocol(id, vhost),
             Some(VhostUser::Stream(server)) => {
                 let alive = self.core.streams.get(server).is_some_and(|stream| !stream.is_dying());

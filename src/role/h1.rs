@@ -11,6 +11,9 @@ use h1::{Engine, Event};
 use std::cell::Cell;
 use std::time::Duration;
 
+/// What a connection that finds its user by its first request has to say before that: taken in, and three states.
+const FIRST_EFFECTS: usize = 4;
+
 /// Lets the engine frame a payload; a message whose declared length is reached is over, said or not.
 pub(super) fn frame(engine: &mut Engine, len: usize, is_eom: bool) -> Result<Framed, h1::EncodeError> {
     let is_eom = is_eom || engine.tx_left() == Some(len as u64);
@@ -47,7 +50,7 @@ impl Context {
         let mut done = 0;
         loop {
             // What an event leads to comes before the next event.
-            if !self.settle() {
+            if !self.settle() || self.core.effects_left < FIRST_EFFECTS {
                 self.core.schedule(id);
                 return done;
             }
@@ -83,6 +86,15 @@ impl Context {
     fn h1_event(&mut self, id: WsiId, event: Event, piece: &[u8], scratch: &mut Scratch) {
         match event {
             Event::Request => {
+                if !self
+                    .core
+                    .meant_for(id, scratch.head.authority().and_then(|name| str::from_utf8(name).ok()))
+                {
+                    let cause = Cause::protocol("a request for another vhost than the connection's");
+                    return self.h1_refuse(id, h1::Error::Misdirected, cause);
+                }
+                // Whom the request is for hears of the connection before it hears of the request.
+                self.settle();
                 self.core.role_wait(id, Wait::Request, self.core.timeouts.request);
                 self.wsi_event(id, WsiEvent::Request(&scratch.head));
                 self.h1_continue(id);

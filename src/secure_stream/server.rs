@@ -17,12 +17,14 @@ use std::rc::Rc;
 pub(crate) struct Server {
     /// Where it listens; a sink does not.
     pub(crate) vhost: Option<VhostId>,
+    /// It was made for this stream, and goes with it.
+    is_own: bool,
     pub(crate) accepted: BTreeSet<StreamId>,
 }
 
 impl Server {
     pub(super) fn sink() -> Self {
-        Self { vhost: None, accepted: BTreeSet::new() }
+        Self { vhost: None, is_own: false, accepted: BTreeSet::new() }
     }
 }
 
@@ -39,9 +41,6 @@ fn listen_address(stream_type: &StreamType) -> Result<Address, Error> {
             Some(name) => Address::abstract_name(name),
             None => Address::unix(path),
         });
-    }
-    if text.starts_with('!') {
-        return refuse("binding a server to a vhost by name is not in this build".into());
     }
     match text.trim_matches(['[', ']']).parse() {
         Ok(ip) => Ok(Address::Ip(SocketAddr::new(ip, port))),
@@ -68,13 +67,43 @@ fn server_role(stream_type: &StreamType) -> Result<ServerRole, Error> {
 impl Core {
     /// Makes the vhost of a server stream.
     pub(super) fn serve_stream(&mut self, id: StreamId, stream_type: &StreamType) -> Result<(), Error> {
-        let mut info = ListenInfo::new(listen_address(stream_type)?, server_role(stream_type)?);
-        add_identity(stream_type, &mut info)?;
-        let vhost = self.vhost_create(info, VhostUser::Stream(id))?;
+        let existing = stream_type.endpoint.as_ref().and_then(|endpoint| endpoint.source().strip_prefix('!'));
+        let (vhost, is_own) = if let Some(name) = existing {
+            (self.take_vhost(id, stream_type, name)?, false)
+        } else {
+            let mut info = ListenInfo::new(listen_address(stream_type)?, server_role(stream_type)?);
+            info.name = Some(stream_type.name.clone());
+            add_identity(stream_type, &mut info)?;
+            (self.vhost_create(info, VhostUser::Stream(id))?, true)
+        };
         if let Some(stream) = self.streams.get_mut(id) {
-            stream.server = Some(Box::new(Server { vhost: Some(vhost), accepted: BTreeSet::new() }));
+            stream.server = Some(Box::new(Server { vhost: Some(vhost), is_own, accepted: BTreeSet::new() }));
         }
         Ok(())
+    }
+
+    /// The vhost that an endpoint `!name` refers to.
+    fn take_vhost(&mut self, id: StreamId, stream_type: &StreamType, name: &str) -> Result<VhostId, Error> {
+        let refuse = |why: String| Err(Error::Policy(format!("stream type {}: {why}", stream_type.name)));
+        let Some(vhost) = self.vhost_by_name(name) else {
+            return refuse(format!("there is no vhost \"{name}\"; make it by vhost_create before"));
+        };
+        if self.vhosts.get(vhost).is_some_and(|vhost| server_role(stream_type).ok() != Some(vhost.role)) {
+            return refuse(format!("the vhost \"{name}\" does not speak the protocol of the stream type"));
+        }
+        if !self.vhost_take(vhost, VhostUser::Stream(id)) {
+            return refuse(format!("the vhost \"{name}\" serves somebody else"));
+        }
+        Ok(vhost)
+    }
+
+    /// A server stream no longer listens.
+    pub(super) fn stop_serving(&mut self, server: &Server) {
+        match server.vhost {
+            Some(vhost) if server.is_own => self.vhost_destroy(vhost),
+            Some(vhost) => self.vhost_give_back(vhost),
+            None => {}
+        }
     }
 
     /// A connection of a server becomes a stream. False when the server is gone.

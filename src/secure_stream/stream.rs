@@ -211,8 +211,8 @@ impl Core {
         if let Some(peer) = stream.peer {
             self.part(id, peer, [Cause::by_us(), Cause::by_peer()]);
         }
-        if let Some(vhost) = stream.server.and_then(|server| server.vhost) {
-            self.vhost_destroy(vhost);
+        if let Some(server) = &stream.server {
+            self.stop_serving(server);
         }
         if stream.kind == StreamKind::Sink {
             self.sinks.retain(|_, sink| *sink != id);

@@ -4,6 +4,7 @@
 mod client;
 mod clock;
 mod error;
+mod hello;
 mod identity;
 mod server;
 mod trust;
@@ -11,8 +12,9 @@ mod trust;
 pub(crate) use client::{ClientConfig, Trust};
 pub(crate) use clock::TlsClock;
 pub use error::TlsError;
+use hello::{Asked, Hello};
 pub use identity::Identity;
-pub(crate) use server::ServerConfig;
+pub(crate) use server::{ClientAuth, ServerConfig};
 
 use rustls::Connection;
 use std::io::{ErrorKind, Read, Write};
@@ -23,10 +25,18 @@ const BUFFERED: usize = 16 * 1024;
 /// One connection's TLS, either side.
 #[derive(Debug)]
 pub(crate) struct Session {
-    connection: Connection,
+    phase: Phase,
     /// Plaintext that was decrypted and not read yet.
     plain: usize,
     peer_closed: bool,
+}
+
+/// A server with several identities has to hear whom the client means before there is a connection to speak of.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every session is up, and boxed as a whole")]
+enum Phase {
+    Hello(Box<Hello>),
+    Up(Connection),
 }
 
 /// What reading plaintext came to.
@@ -42,22 +52,57 @@ pub(crate) enum PlainRead {
 impl Session {
     fn new(mut connection: Connection) -> Self {
         connection.set_buffer_limit(Some(BUFFERED));
-        Self { connection, plain: 0, peer_closed: false }
+        Self { phase: Phase::Up(connection), plain: 0, peer_closed: false }
     }
 
-    /// Takes ciphertext, and says how much of it: less than all only while plaintext waits to be read.
+    /// A server's side that takes its identity by [`Self::choose`], once [`Self::asked`] is there.
+    pub(crate) fn undecided() -> Self {
+        Self { phase: Phase::Hello(Box::default()), plain: 0, peer_closed: false }
+    }
+
+    /// The client has said whom it means.
+    pub(crate) fn asked(&self) -> Option<Asked> {
+        match &self.phase {
+            Phase::Hello(hello) => hello.asked(),
+            Phase::Up(_) => None,
+        }
+    }
+
+    /// Goes on as this server.
+    pub(crate) fn choose(&mut self, config: &ServerConfig) -> Result<(), TlsError> {
+        let Phase::Hello(hello) = &mut self.phase else { return Ok(()) };
+        let mut connection = hello.choose(config)?;
+        connection.set_buffer_limit(Some(BUFFERED));
+        // What came behind the hello.
+        let state = connection.process_new_packets().map_err(|error| TlsError::from_rustls(&error));
+        self.phase = Phase::Up(Connection::Server(connection));
+        state.map(drop)
+    }
+
+    fn up(&mut self) -> Option<&mut Connection> {
+        match &mut self.phase {
+            Phase::Hello(_) => None,
+            Phase::Up(connection) => Some(connection),
+        }
+    }
+
+    /// Takes ciphertext, and says how much of it: less than all only while plaintext waits to be read, or the choice of an
+    /// identity to be made.
     pub(crate) fn read_tls(&mut self, ciphertext: &[u8]) -> Result<usize, TlsError> {
+        let connection = match &mut self.phase {
+            Phase::Hello(hello) => return hello.input(ciphertext),
+            Phase::Up(connection) => connection,
+        };
         let mut left = ciphertext;
         while !left.is_empty() {
-            match self.connection.read_tls(&mut left) {
+            match connection.read_tls(&mut left) {
                 Ok(0) => break,
                 Ok(_) => {}
                 // The TLS library holds as much plaintext as it wants to.
                 Err(_) if self.plain > 0 => break,
                 Err(error) => return Err(TlsError::Protocol(error.to_string())),
             }
-            let state =
-                self.connection.process_new_packets().map_err(|error| TlsError::from_rustls(&error))?;
+            let state = connection.process_new_packets().map_err(|error| TlsError::from_rustls(&error))?;
             self.plain = state.plaintext_bytes_to_read();
             self.peer_closed = state.peer_has_closed();
         }
@@ -69,7 +114,8 @@ impl Session {
         if self.plain == 0 {
             return if self.peer_closed { PlainRead::CloseNotify } else { PlainRead::Empty };
         }
-        match self.connection.reader().read(out) {
+        let Some(connection) = self.up() else { return PlainRead::Empty };
+        match connection.reader().read(out) {
             Ok(len @ 1..) => {
                 self.plain = self.plain.saturating_sub(len);
                 PlainRead::Data(len)
@@ -90,8 +136,9 @@ impl Session {
 
     /// Encrypts as much of `plain` as is taken at a time, and appends it to `out`. Returns how much that was.
     pub(crate) fn write_plain(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<usize, TlsError> {
+        let Some(connection) = self.up() else { return Ok(0) };
         let taken =
-            self.connection.writer().write(plain).map_err(|error| TlsError::Protocol(error.to_string()))?;
+            connection.writer().write(plain).map_err(|error| TlsError::Protocol(error.to_string()))?;
         self.poll_output(out);
         Ok(taken)
     }
@@ -99,9 +146,13 @@ impl Session {
     /// Appends what TLS has to say on its own account: handshake, alerts, tickets. False when there is nothing.
     pub(crate) fn poll_output(&mut self, out: &mut Vec<u8>) -> bool {
         let before = out.len();
-        while self.connection.wants_write() {
+        let connection = match &mut self.phase {
+            Phase::Hello(hello) => return hello.poll_output(out),
+            Phase::Up(connection) => connection,
+        };
+        while connection.wants_write() {
             // Writing to memory does not fail.
-            if !matches!(self.connection.write_tls(out), Ok(1..)) {
+            if !matches!(connection.write_tls(out), Ok(1..)) {
                 break;
             }
         }
@@ -109,25 +160,38 @@ impl Session {
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
-        self.connection.is_handshaking()
+        match &self.phase {
+            Phase::Hello(_) => true,
+            Phase::Up(connection) => connection.is_handshaking(),
+        }
     }
 
     /// Tells the peer that nothing more will come (RFC 8446 6.1).
     pub(crate) fn send_close_notify(&mut self, out: &mut Vec<u8>) {
-        self.connection.send_close_notify();
+        if let Some(connection) = self.up() {
+            connection.send_close_notify();
+        }
         self.poll_output(out);
+    }
+
+    /// The certificate by which the peer has shown who it is (DER).
+    pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
+        match &self.phase {
+            Phase::Hello(_) => None,
+            Phase::Up(connection) => Some(connection.peer_certificates()?.first()?),
+        }
     }
 
     /// The protocol that both sides agreed on (RFC 7301).
     #[cfg(test)]
-    pub(crate) fn alpn(&self) -> Option<&[u8]> {
-        self.connection.alpn_protocol()
+    pub(crate) fn alpn(&mut self) -> Option<&[u8]> {
+        self.up()?.alpn_protocol()
     }
 
     /// The handshake took up an earlier session.
     #[cfg(test)]
-    pub(crate) fn is_resumed(&self) -> bool {
-        self.connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+    pub(crate) fn is_resumed(&mut self) -> bool {
+        self.up().and_then(|up| up.handshake_kind()) == Some(rustls::HandshakeKind::Resumed)
     }
 }
 

@@ -15,8 +15,8 @@ fn client(made: &Made, clock: &TlsClock) -> ClientConfig {
 }
 
 fn server(made: &Made, clock: &TlsClock) -> ServerConfig {
-    ServerConfig::new(Identity::from_der(&[&made.cert], &made.key).unwrap(), &[b"h2", b"http/1.1"], clock)
-        .unwrap()
+    let identity = Identity::from_der(&[&made.cert], &made.key).unwrap();
+    ServerConfig::new(identity, ClientAuth::Off, &[b"h2", b"http/1.1"], clock).unwrap()
 }
 
 /// A time within the validity of the certificates made here (1975 to 4096).
@@ -158,5 +158,40 @@ fn identities_that_are_none_say_what_is_wrong_with_them() {
     assert!(words(Identity::from_pem_files(missing, missing)).contains("/nonexistent/cert.pem"));
     let other = make("localhost");
     let mixed = Identity::from_der(&[&made.cert], &other.key).unwrap();
-    assert!(ServerConfig::new(mixed, &[], &TlsClock::new(NOW)).is_err());
+    assert!(ServerConfig::new(mixed, ClientAuth::Off, &[], &TlsClock::new(NOW)).is_err());
+}
+
+#[test]
+fn a_server_of_two_names_becomes_the_one_that_the_hello_asks_for() {
+    let clock = TlsClock::new(NOW);
+    for name in ["cats.example", "dogs.example"] {
+        let made = make(name);
+        let (client, server) = (client(&made, &clock), server(&made, &clock));
+        let (mut a, mut b) = (client.session(name).unwrap(), Session::undecided());
+        let mut hello = Vec::new();
+        a.poll_output(&mut hello);
+        for byte in &hello {
+            assert_eq!(b.asked(), None);
+            assert!(b.is_handshaking());
+            assert_eq!(b.read_tls(&[*byte]).unwrap(), 1);
+        }
+        assert_eq!(b.asked(), Some(Asked(Some(name.to_owned()))));
+        b.choose(&server).unwrap();
+        assert_eq!(b.asked(), None);
+        shuttle(&mut a, &mut b, 7).unwrap();
+        assert!(!a.is_handshaking() && !b.is_handshaking());
+        assert_eq!(a.peer_certificate(), Some(&made.cert[..]));
+        assert_eq!(b.peer_certificate(), None);
+    }
+}
+
+#[test]
+fn what_is_no_hello_is_answered_with_an_alert() {
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x16, 3, 1, 0, 4, 2, 0, 0, 0]] {
+        let mut session = Session::undecided();
+        assert!(session.read_tls(garbage).is_err());
+        let mut out = Vec::new();
+        session.poll_output(&mut out);
+        assert_eq!(out.first(), Some(&21), "{out:?}");
+    }
 }

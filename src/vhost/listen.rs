@@ -1,18 +1,15 @@
-//! Listening: which role a new connection starts with, how many there may be, and what a full table means.
+//! Listening: what is served where, and which vhosts share a port.
 
 use super::{Vhost, VhostId, VhostUser};
-use crate::context::{Context, Core, Timer};
+use crate::context::Core;
 use crate::error::Error;
 use crate::plat::{Address, ListenOptions};
 use crate::role::Role;
-use crate::wsi::{Binding, Flags, Wsi, WsiId, WsiState};
-use std::time::Duration;
+use crate::wsi::{Binding, Wsi, WsiId, WsiState};
+use std::io::ErrorKind;
 
-/// Connections that one listener accepts in one turn before the others have theirs.
-const ACCEPTS_PER_TURN: usize = 64;
-
-/// After a failure of the system, not of a peer (no more file descriptors), accepting pauses for this long.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Vhosts on one port.
+const VHOSTS_PER_LISTENER: usize = 1024;
 
 /// What connections speak that a vhost accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,18 +33,44 @@ impl ServerRole {
         }
     }
 
-    fn start(self) -> Role {
+    pub(super) fn start(self) -> Role {
         match self {
             Self::Raw => Role::Raw,
             #[cfg(feature = "h1")]
             Self::H1 => Role::H1(Box::new(::h1::Engine::server(::h1::Limits::default()))),
         }
     }
+
+    /// The first message of a client says which vhost it means, where TLS has not said it before.
+    pub(super) fn names_vhost(self) -> bool {
+        match self {
+            Self::Raw => false,
+            #[cfg(feature = "h1")]
+            Self::H1 => true,
+        }
+    }
+}
+
+/// Whether clients have to show who they are, and who may vouch for them: certificates of authorities (DER).
+#[cfg(feature = "tls")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ClientCerts {
+    /// Nobody is asked.
+    #[default]
+    Off,
+    /// Clients may show one, and it has to be good then (`LWS_SERVER_OPTION_PEER_CERT_NOT_REQUIRED`).
+    Optional(Vec<Vec<u8>>),
+    /// Without a good one there is no connection (`LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT`).
+    Required(Vec<Vec<u8>>),
 }
 
 /// How to listen.
 #[derive(Debug, Clone)]
 pub struct ListenInfo {
+    /// The name that is served. Vhosts of different names that speak the same may share an address: clients say whom they
+    /// mean, by SNI where there is TLS, else by the Host header. The best match is taken: the name itself, then the domain
+    /// that the name asked for lies in, then the vhost that was there first.
+    pub name: Option<String>,
     /// On what: an IP address with a port, 0 for any that is free, or a Unix socket.
     pub address: Address,
     /// What accepted connections speak.
@@ -55,6 +78,9 @@ pub struct ListenInfo {
     /// The identity to show to clients; `None` serves without TLS.
     #[cfg(feature = "tls")]
     pub tls: Option<crate::Identity>,
+    /// Which certificates clients show, where there is TLS.
+    #[cfg(feature = "tls")]
+    pub client_certs: ClientCerts,
     /// Shares the port with listeners of other contexts that say the same, one for each thread or process; the system
     /// deals out the connections (`SO_REUSEPORT`). False unless [`ContextBuilder::reuse_port`](crate::ContextBuilder::reuse_port)
     /// says so for all.
@@ -62,139 +88,120 @@ pub struct ListenInfo {
 }
 
 impl ListenInfo {
-    /// A listener without TLS.
+    /// A listener without a name and without TLS.
     pub fn new(address: Address, role: ServerRole) -> Self {
         Self {
+            name: None,
             address,
             role,
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "tls")]
+            client_certs: ClientCerts::Off,
             reuse_port: false,
         }
     }
 }
 
+/// What a listening connection has beside the others.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    /// In the order in which they were made; never none.
+    pub(super) vhosts: Vec<VhostId>,
+}
+
 impl Core {
     pub(crate) fn vhost_create(&mut self, info: ListenInfo, user: VhostUser) -> Result<VhostId, Error> {
         #[cfg(feature = "tls")]
-        let tls = match info.tls {
-            Some(identity) => Some(self.tls.server_config(identity, info.role.alpn())?),
+        let tls = match &info.tls {
+            Some(identity) => {
+                Some(self.tls.server_config(identity.clone(), &info.client_certs, info.role.alpn())?)
+            }
             None => None,
         };
-        if self.wsis.len() >= self.max_connections {
-            return Err(Error::Full("no listener fits: max_connections is reached"));
-        }
-        let listener = self.wsis.insert(Wsi::new(None, Role::Listen, Binding::None, WsiState::Open));
-        let opened = {
-            let reuse_port = info.reuse_port || self.reuse_port;
-            let options = ListenOptions { reuse_port, ..ListenOptions::default() };
-            self.plat.listen(&info.address, options, listener.0.to_token())
+        #[cfg(feature = "tls")]
+        let is_tls = tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let is_tls = false;
+        let (listener, address) = match self.listener_to_share(&info, is_tls)? {
+            Some(shared) => (shared, info.address),
+            None => self.open_listener(info.address, info.reuse_port)?,
         };
-        let socket = match opened {
-            Ok(socket) => socket,
-            Err(source) => {
-                self.remove(listener);
-                return Err(Error::Io { what: "listen on", address: Some(info.address), source });
-            }
-        };
-        let address = socket.local_address().unwrap_or(info.address);
-        let vhost = Vhost {
+        let name = info.name.map(|name| name.to_ascii_lowercase().into_boxed_str());
+        log::info!(target: "millstream::vhost", "{}: listens on {address}", name.as_deref().unwrap_or("nameless"));
+        let id = self.vhosts.insert(Vhost {
+            name,
             listener,
             address,
             role: info.role,
             user,
             #[cfg(feature = "tls")]
             tls,
-        };
-        let address = vhost.address.clone();
-        let id = self.vhosts.insert(vhost);
-        if let Some(wsi) = self.wsis.get_mut(listener) {
-            wsi.socket = Some(socket);
-            wsi.vhost = Some(id);
+        });
+        if let Some(Role::Listen(listener)) = self.wsis.get_mut(listener).map(|wsi| &mut wsi.role) {
+            listener.vhosts.push(id);
         }
-        log::info!(target: "millstream::vhost", "{id}: listens on {address}");
         Ok(id)
     }
 
-    /// A connection of a vhost is gone: listeners that had to wait for that go on.
-    pub(crate) fn connection_ended(&mut self) {
-        if self.wsis.len() < self.max_connections {
-            for listener in std::mem::take(&mut self.starved) {
-                self.schedule(listener);
-            }
-        }
-    }
-}
-
-impl Context {
-    pub(crate) fn serve_listener(&mut self, id: WsiId) {
-        for _ in 0..ACCEPTS_PER_TURN {
-            let Some(wsi) = self.core.wsis.get(id) else { return };
-            if !wsi.flags.has(Flags::READABLE) {
-                return;
-            }
-            if self.core.wsis.len() >= self.core.max_connections {
-                log::warn!(target: "millstream::vhost", "{id}: max_connections is reached; others have to wait");
-                self.core.starved.push(id);
-                return;
-            }
-            if !self.accept_one(id) {
-                return;
-            }
-        }
-        self.core.schedule(id);
-    }
-
-    fn accept_one(&mut self, id: WsiId) -> bool {
-        let core = &mut self.core;
-        let Some(wsi) = core.wsis.get_mut(id) else { return false };
-        let (Some(socket), Some(vhost_id)) = (&mut wsi.socket, wsi.vhost) else { return false };
-        let (socket, peer) = match core.plat.accept(socket) {
-            Ok(Some(accepted)) => accepted,
-            Ok(None) => {
-                wsi.flags.clear(Flags::READABLE);
-                return false;
-            }
-            Err(error) => {
-                log::warn!(target: "millstream::vhost", "{id}: accepting pauses: {error}");
-                let at = core.now.saturating_add(PAUSE);
-                core.suls.schedule(at, Timer::Listener(id));
-                return false;
-            }
+    /// One that listens at the same address already, and can tell by their names for whom its clients come.
+    fn listener_to_share(&self, info: &ListenInfo, is_tls: bool) -> Result<Option<WsiId>, Error> {
+        let Some(name) = &info.name else { return Ok(None) };
+        let Some((_, there)) = self.vhosts.iter().find(|(_, vhost)| vhost.address == info.address) else {
+            return Ok(None);
         };
-        let Some(vhost) = core.vhosts.get(vhost_id) else { return false };
-        let mut wsi = Wsi::new(None, vhost.role.start(), Binding::None, WsiState::Connecting);
-        wsi.vhost = Some(vhost_id);
-        wsi.flags.set(Flags::ACCEPTED);
-        // Unnamed Unix peers have no address worth keeping.
-        if let Some(peer) = peer {
-            wsi.rare().peer = Some(peer);
-        }
+        let in_use = |why: &'static str| {
+            let source = std::io::Error::new(ErrorKind::AddrInUse, why);
+            Err(Error::Io { what: "listen on", address: Some(info.address.clone()), source })
+        };
         #[cfg(feature = "tls")]
-        let session = vhost.tls.as_ref().map(crate::tls::ServerConfig::session);
-        let id = core.wsis.insert(wsi);
-        let _ = socket.set_nodelay();
-        let registered = core.plat.register(socket, id.0.to_token());
-        let Some(wsi) = core.wsis.get_mut(id) else { return true };
-        match registered {
-            Ok(socket) => wsi.socket = Some(socket),
-            Err(error) => {
-                log::warn!(target: "millstream::vhost", "{id}: cannot be polled: {error}");
-                core.remove(id);
-                return true;
-            }
-        }
-        #[cfg(feature = "tls")]
-        match session {
-            Some(Ok(session)) => self.start_handshake(id, session),
-            Some(Err(error)) => {
-                log::warn!(target: "millstream::vhost", "{id}: no TLS: {error}");
-                core.remove(id);
-            }
-            None => core.opened(id),
-        }
+        let other_tls = there.tls.is_some() != is_tls;
         #[cfg(not(feature = "tls"))]
-        core.opened(id);
-        true
+        let other_tls = is_tls;
+        if there.role != info.role || other_tls {
+            return in_use("a vhost that speaks something else listens there");
+        }
+        let vhosts = self.vhosts_of(there.listener).unwrap_or_default();
+        let has_name =
+            |id: &VhostId| self.vhosts.get(*id).and_then(|vhost| vhost.name.as_deref()) == Some(&**name);
+        if vhosts.iter().any(has_name) {
+            return in_use("a vhost of this name listens there");
+        }
+        if !is_tls && !info.role.names_vhost() {
+            return in_use("clients of this role do not say which vhost they mean");
+        }
+        if vhosts.len() >= VHOSTS_PER_LISTENER {
+            return Err(Error::Full("no vhost fits on this address: it has as many as there may be"));
+        }
+        Ok(Some(there.listener))
+    }
+
+    fn open_listener(&mut self, address: Address, reuse_port: bool) -> Result<(WsiId, Address), Error> {
+        if self.wsis.len() >= self.max_connections {
+            return Err(Error::Full("no listener fits: max_connections is reached"));
+        }
+        let role = Role::Listen(Box::new(Listener { vhosts: Vec::new() }));
+        let listener = self.wsis.insert(Wsi::new(None, role, Binding::None, WsiState::Open));
+        let options = ListenOptions { reuse_port: reuse_port || self.reuse_port, ..ListenOptions::default() };
+        match self.plat.listen(&address, options, listener.0.to_token()) {
+            Ok(socket) => {
+                let address = socket.local_address().unwrap_or(address);
+                if let Some(wsi) = self.wsis.get_mut(listener) {
+                    wsi.socket = Some(socket);
+                }
+                Ok((listener, address))
+            }
+            Err(source) => {
+                self.remove(listener);
+                Err(Error::Io { what: "listen on", address: Some(address), source })
+            }
+        }
+    }
+
+    pub(super) fn vhosts_of(&self, listener: WsiId) -> Option<&[VhostId]> {
+        match self.wsis.get(listener).map(|wsi| &wsi.role) {
+            Some(Role::Listen(listener)) => Some(&listener.vhosts),
+            _ => None,
+        }
     }
 }

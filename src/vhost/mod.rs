@@ -1,12 +1,19 @@
-//! Vhosts: names to serve. Each has a listener, a TLS identity if it is to have one, and a user for what it accepts.
+//! Vhosts: names to serve. Each has a listener, alone or with others, a TLS identity if it is to have one, and a user for
+//! what it accepts.
 
+mod accept;
 mod listen;
+mod select;
 
+#[cfg(feature = "tls")]
+pub use listen::ClientCerts;
+pub(crate) use listen::Listener;
 pub use listen::{ListenInfo, ServerRole};
 
 use crate::context::Core;
 use crate::context::arena::id;
 use crate::plat::Address;
+use crate::role::Role;
 use crate::secure_stream::StreamId;
 use crate::wsi::WsiId;
 
@@ -18,6 +25,8 @@ id! {
 /// Who takes the connections of a vhost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum VhostUser {
+    /// Nobody yet: a server stream whose endpoint is `!name` may.
+    Nobody,
     /// The acceptor that lies beside it in the context's handlers.
     Protocol,
     Stream(StreamId),
@@ -25,6 +34,8 @@ pub(crate) enum VhostUser {
 
 #[derive(Debug)]
 pub(crate) struct Vhost {
+    /// By which clients ask for it, in lower case; and policies, with a `!`.
+    pub(crate) name: Option<Box<str>>,
     pub(crate) listener: WsiId,
     pub(crate) address: Address,
     pub(crate) role: ServerRole,
@@ -34,11 +45,22 @@ pub(crate) struct Vhost {
 }
 
 impl Core {
-    /// Closes the listener; what it has accepted lives on.
+    pub(crate) fn vhost_by_name(&self, name: &str) -> Option<VhostId> {
+        let is_it = |vhost: &Vhost| vhost.name.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(name));
+        self.vhosts.iter().find(|(_, vhost)| is_it(vhost)).map(|(id, _)| id)
+    }
+
+    /// Closes the listener, unless it listens for others as well; what was accepted lives on.
     pub(crate) fn vhost_destroy(&mut self, id: VhostId) {
         let Some(vhost) = self.vhosts.remove(id) else { return };
         log::info!(target: "millstream::vhost", "{id}: no longer listens on {}", vhost.address);
-        self.remove(vhost.listener);
         self.dead_vhosts.push(id);
+        let Some(Role::Listen(listener)) = self.wsis.get_mut(vhost.listener).map(|wsi| &mut wsi.role) else {
+            return;
+        };
+        listener.vhosts.retain(|other| *other != id);
+        if listener.vhosts.is_empty() {
+            self.remove(vhost.listener);
+        }
     }
 }

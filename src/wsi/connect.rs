@@ -295,7 +295,7 @@ impl Core {
             rare.connecting = None;
         }
         if wsi.flags.has(Flags::ACCEPTED) {
-            self.effects.push_back(Effect::Accept(id));
+            self.find_user(id);
         } else {
             self.effects.push_back(Effect::Established(id));
         }

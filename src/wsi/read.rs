@@ -25,7 +25,7 @@ impl Context {
         self.serve_as_it_is(id);
         // What has been said to be ready is not polled for until a read or a write finds that it no longer is.
         let Some(wsi) = self.core.wsis.get_mut(id) else { return };
-        let (flags, listens) = (wsi.flags, matches!(wsi.role, Role::Listen));
+        let (flags, listens) = (wsi.flags, matches!(wsi.role, Role::Listen(_)));
         if let Some(socket) = &mut wsi.socket {
             socket.set_interest(
                 !flags.any(Flags::READABLE | Flags::EOF),
@@ -44,7 +44,7 @@ impl Context {
             WsiState::Handshaking => self.serve_handshaking(id),
             #[cfg(not(feature = "tls"))]
             WsiState::Handshaking => {}
-            WsiState::Open if matches!(wsi.role, Role::Listen) => self.serve_listener(id),
+            WsiState::Open if matches!(wsi.role, Role::Listen(_)) => self.serve_listener(id),
             WsiState::Open => self.serve_open(id),
             WsiState::Flushing => {
                 let mut scratch = std::mem::take(&mut self.scratch);

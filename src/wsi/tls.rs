@@ -2,9 +2,9 @@
 
 use super::{Flags, Wait, WsiId, WsiState};
 use crate::cause::Cause;
-use crate::context::Context;
 use crate::context::scratch::Scratch;
-use crate::tls::Session;
+use crate::context::{Context, Core};
+use crate::tls::{Session, TlsError};
 
 impl Context {
     pub(crate) fn start_handshake(&mut self, id: WsiId, session: Session) {
@@ -51,18 +51,34 @@ impl Context {
         let Some(wsi) = self.core.wsis.get_mut(id) else { return false };
         let Some(tls) = &mut wsi.tls else { return false };
         let bytes = scratch.rx.get(..len).unwrap_or_default();
-        let fed = tls.read_tls(bytes);
+        let mut fed = tls.read_tls(bytes);
         wsi.flags.set(Flags::WANT_FLUSH);
+        if let (Ok(taken), Some(asked)) = (&fed, tls.asked()) {
+            fed = self.core.go_on_as(id, asked.0.as_deref(), bytes.get(*taken..).unwrap_or_default());
+        } else {
+            debug_assert!(
+                fed.as_ref().map_or(true, |taken| *taken == len),
+                "the plaintext before it was read out"
+            );
+        }
         match fed {
-            Ok(taken) => {
-                debug_assert_eq!(taken, len, "the plaintext before it was read out");
-                true
-            }
+            Ok(_) => true,
             Err(error) => {
                 self.write_turn(id, scratch);
                 self.core.close(id, Some(Cause::tls(&error)));
                 false
             }
         }
+    }
+}
+
+impl Core {
+    /// The client's hello is there: the vhost that it asks for goes on, with what has come behind it.
+    fn go_on_as(&mut self, id: WsiId, asked: Option<&str>, rest: &[u8]) -> Result<usize, TlsError> {
+        let config = self.choose_identity(id, asked);
+        let gone = || TlsError::BadIdentity("the vhost is gone".into());
+        let tls = self.wsis.get_mut(id).and_then(|wsi| wsi.tls.as_mut()).ok_or_else(gone)?;
+        tls.choose(&config.ok_or_else(gone)?)?;
+        tls.read_tls(rest)
     }
 }

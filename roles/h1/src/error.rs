@@ -51,6 +51,8 @@ pub enum Error {
     Upgrade,
     /// A message that does not come to its end in the time that the caller gives it.
     TimedOut,
+    /// A request that the server of this connection is not the right one for (RFC 9110 15.5.20): the caller says so.
+    Misdirected,
 }
 
 impl Error {
@@ -63,6 +65,7 @@ impl Error {
             Self::HeadTooLong => Status::HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLong => Status::CONTENT_TOO_LARGE,
             Self::TimedOut => Status::REQUEST_TIMEOUT,
+            Self::Misdirected => Status::MISDIRECTED_REQUEST,
             _ => Status::BAD_REQUEST,
         }
     }
@@ -92,6 +95,7 @@ impl fmt::Display for Error {
             Self::Unexpected => "bytes that were not asked for",
             Self::Interim => "too many interim responses",
             Self::TimedOut => "a message that took too long",
+            Self::Misdirected => "a request for somebody else",
             Self::Upgrade => "an upgrade that was not asked for",
         })
     }

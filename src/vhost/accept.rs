@@ -1,0 +1,190 @@
+//! Accepting: which vhost a new connection is for, how many there may be, and what a full table means.
+
+use super::select::Match;
+use super::{VhostId, VhostUser};
+use crate::context::{Context, Core, Effect, Timer};
+use crate::plat::{Address, Socket};
+use crate::wsi::{Binding, Flags, Wsi, WsiId, WsiState};
+use std::time::Duration;
+
+/// Connections that one listener accepts in one turn before the others have theirs.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// After a failure of the system, not of a peer (no more file descriptors), accepting pauses for this long.
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Core {
+    /// A connection of a vhost is gone: listeners that had to wait for that go on.
+    pub(crate) fn connection_ended(&mut self) {
+        if self.wsis.len() < self.max_connections {
+            for listener in std::mem::take(&mut self.starved) {
+                self.schedule(listener);
+            }
+        }
+    }
+
+    /// The client's first message has to say which vhost it means: several could be meant.
+    fn is_undecided(&self, vhost: VhostId) -> bool {
+        let Some(vhost) = self.vhosts.get(vhost) else { return false };
+        vhost.role.names_vhost() && self.vhosts_of(vhost.listener).is_some_and(|vhosts| vhosts.len() > 1)
+    }
+
+    /// An accepted connection is up. It finds its user now, or when it has said whom it means.
+    pub(crate) fn find_user(&mut self, id: WsiId) {
+        let Some(vhost) = self.wsis.get(id).and_then(|wsi| wsi.vhost) else { return self.close(id, None) };
+        #[cfg(feature = "tls")]
+        let is_decided = self.wsis.get(id).is_some_and(|wsi| wsi.tls.is_some());
+        #[cfg(not(feature = "tls"))]
+        let is_decided = false;
+        if is_decided || !self.is_undecided(vhost) {
+            self.effects.push_back(Effect::Accept(id));
+        } else {
+            self.role_accepted(id);
+        }
+    }
+
+    /// A client names its vhost in a message. False when the connection belongs to another one, and may not change
+    /// hands (RFC 9110 7.4).
+    pub(crate) fn meant_for(&mut self, id: WsiId, asked: Option<&str>) -> bool {
+        let Some(wsi) = self.wsis.get(id) else { return true };
+        let Some(present) = wsi.vhost else { return true };
+        let is_taken = wsi.binding != Binding::None;
+        let Some(listener) = self.vhosts.get(present).map(|vhost| vhost.listener) else {
+            return is_taken;
+        };
+        if is_taken && self.vhosts_of(listener).is_none_or(|vhosts| vhosts.len() < 2) {
+            return true;
+        }
+        let Some((meant, how)) = self.select_vhost(listener, asked) else { return true };
+        if is_taken {
+            return meant == present || how == Match::First;
+        }
+        if let Some(wsi) = self.wsis.get_mut(id) {
+            wsi.vhost = Some(meant);
+        }
+        self.effects.push_back(Effect::Accept(id));
+        true
+    }
+
+    /// The TLS identity of the vhost that a client's hello asks for.
+    #[cfg(feature = "tls")]
+    pub(crate) fn choose_identity(
+        &mut self,
+        id: WsiId,
+        asked: Option<&str>,
+    ) -> Option<crate::tls::ServerConfig> {
+        let present = self.wsis.get(id)?.vhost?;
+        let listener = self.vhosts.get(present)?.listener;
+        let (meant, _) = self.select_vhost(listener, asked)?;
+        self.wsis.get_mut(id)?.vhost = Some(meant);
+        self.vhosts.get(meant)?.tls.clone()
+    }
+
+    #[cfg(feature = "tls")]
+    fn server_session(&self, vhost: VhostId) -> Option<Result<crate::tls::Session, crate::TlsError>> {
+        let vhost = self.vhosts.get(vhost)?;
+        let config = vhost.tls.as_ref()?;
+        Some(match self.vhosts_of(vhost.listener) {
+            Some(vhosts) if vhosts.len() > 1 => Ok(crate::tls::Session::undecided()),
+            _ => config.session(),
+        })
+    }
+}
+
+impl Context {
+    pub(crate) fn serve_listener(&mut self, id: WsiId) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(wsi) = self.core.wsis.get(id) else { return };
+            if !wsi.flags.has(Flags::READABLE) {
+                return;
+            }
+            if self.core.wsis.len() >= self.core.max_connections {
+                log::warn!(target: "millstream::vhost", "{id}: max_connections is reached; others have to wait");
+                self.core.starved.push(id);
+                return;
+            }
+            if !self.accept_one(id) {
+                return;
+            }
+        }
+        self.core.schedule(id);
+    }
+
+    fn accept_one(&mut self, id: WsiId) -> bool {
+        let core = &mut self.core;
+        let Some(vhost) = core.vhosts_of(id).and_then(|vhosts| vhosts.first()).copied() else { return false };
+        let Some(wsi) = core.wsis.get_mut(id) else { return false };
+        let Some(socket) = &mut wsi.socket else { return false };
+        match core.plat.accept(socket) {
+            Ok(Some((socket, peer))) => {
+                self.greet(vhost, socket, peer);
+                true
+            }
+            Ok(None) => {
+                wsi.flags.clear(Flags::READABLE);
+                false
+            }
+            Err(error) => {
+                log::warn!(target: "millstream::vhost", "{id}: accepting pauses: {error}");
+                let at = core.now.saturating_add(PAUSE);
+                core.suls.schedule(at, Timer::Listener(id));
+                false
+            }
+        }
+    }
+
+    /// A connection for `vhost`, or for another one of the same listener.
+    fn greet(&mut self, vhost_id: VhostId, socket: Socket, peer: Option<Address>) {
+        let core = &mut self.core;
+        let Some(vhost) = core.vhosts.get(vhost_id) else { return };
+        let mut wsi = Wsi::new(None, vhost.role.start(), Binding::None, WsiState::Connecting);
+        wsi.vhost = Some(vhost_id);
+        wsi.flags.set(Flags::ACCEPTED);
+        // Unnamed Unix peers have no address worth keeping.
+        if let Some(peer) = peer {
+            wsi.rare().peer = Some(peer);
+        }
+        #[cfg(feature = "tls")]
+        let session = core.server_session(vhost_id);
+        let id = core.wsis.insert(wsi);
+        let _ = socket.set_nodelay();
+        match (core.plat.register(socket, id.0.to_token()), core.wsis.get_mut(id)) {
+            (Ok(socket), Some(wsi)) => wsi.socket = Some(socket),
+            (Err(error), _) => {
+                log::warn!(target: "millstream::vhost", "{id}: cannot be polled: {error}");
+                return core.remove(id);
+            }
+            (Ok(_), None) => return,
+        }
+        #[cfg(feature = "tls")]
+        match session {
+            Some(Ok(session)) => return self.start_handshake(id, session),
+            Some(Err(error)) => {
+                log::warn!(target: "millstream::vhost", "{id}: no TLS: {error}");
+                return core.remove(id);
+            }
+            None => {}
+        }
+        core.opened(id);
+    }
+}
+
+impl Core {
+    /// A server stream takes over a vhost that was made for it (`!name`).
+    pub(crate) fn vhost_take(&mut self, id: VhostId, user: VhostUser) -> bool {
+        match self.vhosts.get_mut(id) {
+            Some(vhost) if vhost.user == VhostUser::Nobody => {
+                vhost.user = user;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The stream that had taken a vhost is gone; the vhost waits for the next.
+    pub(crate) fn vhost_give_back(&mut self, id: VhostId) {
+        if let Some(vhost) = self.vhosts.get_mut(id) {
+            vhost.user = VhostUser::Nobody;
+        }
+    }
+}
