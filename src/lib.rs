@@ -47,4 +47,4 @@ pub use tls_identity::ClientTls;
 #[cfg(feature = "tls")]
 pub use vhost::ClientCerts;
 pub use vhost::{ListenInfo, ServerRole, VhostId};
-pub use wsi::{Acceptor, ClientInfo, ClientRole, Protocol, Target, WsiId};
+pub use wsi::{Acceptor, ClientInfo, ClientRole, Protocol, Target, Validity, WsiId};

@@ -88,6 +88,8 @@ pub enum Reason {
     Policy(Words),
     /// No progress within the time for this [`Phase`].
     TimedOut,
+    /// Nothing has proved for too long that the connection is still one (`svalidhup`).
+    NotValid,
     /// The application asked for it.
     ClosedByUs,
     /// A limit of this process was met.
@@ -284,7 +286,7 @@ impl Failure {
     pub const fn layer(&self) -> Layer {
         match self.reason {
             Reason::Dns(_) => Layer::Dns,
-            Reason::Tcp(_) => Layer::Tcp,
+            Reason::Tcp(_) | Reason::NotValid => Layer::Tcp,
             Reason::Tls(_) => Layer::Tls,
             Reason::Proxy(_) => Layer::Proxy,
             Reason::Protocol(_) => Layer::Protocol,
@@ -478,6 +480,7 @@ impl fmt::Display for Reason {
             }
             Self::HttpStatus(status) => write!(f, "http status {status}"),
             Self::TimedOut => f.write_str("took too long"),
+            Self::NotValid => f.write_str("no sign of life for too long"),
             Self::ClosedByUs => f.write_str("closed by this side"),
         }
     }

@@ -67,6 +67,7 @@ fn each_reason_has_its_layer_and_its_words() {
         (Reason::Protocol("two Host headers".into()), Layer::Protocol, "two Host headers"),
         (Reason::HttpStatus(503), Layer::HttpStatus, "http status 503"),
         (Reason::Policy("unknown metadata \"x\"".into()), Layer::Policy, "unknown metadata \"x\""),
+        (Reason::NotValid, Layer::Tcp, "no sign of life for too long"),
         (Reason::ClosedByUs, Layer::Local, "closed by this side"),
         (Reason::Local("too many connections".into()), Layer::Local, "too many connections"),
     ] {

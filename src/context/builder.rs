@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::http::Head;
 use crate::plat::{Plat, PollHost, sim};
 use crate::policy::{Diagnostic, Policy};
+use crate::wsi::Validity;
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -57,6 +58,7 @@ pub struct ContextBuilder {
     policy: Policy,
     warnings: Vec<Diagnostic>,
     timeouts: Timeouts,
+    validity: Validity,
     max_connections: usize,
     reuse_port: bool,
     sim: Option<sim::Host>,
@@ -77,6 +79,7 @@ impl ContextBuilder {
             policy: Policy::default(),
             warnings: Vec::new(),
             timeouts: Timeouts::default(),
+            validity: Validity::default(),
             max_connections: 100_000,
             reuse_port: false,
             sim: None,
@@ -102,6 +105,14 @@ impl ContextBuilder {
     /// Takes bounds for waiting.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// How long connections may go without a sign of life whose policy, [`ClientInfo`](crate::ClientInfo) or
+    /// [`ListenInfo`](crate::ListenInfo) does not say, and whose role can ask for one. 5 min until a ping, 5 min 10 s until
+    /// the end.
+    pub fn validity(mut self, validity: Validity) -> Self {
+        self.validity = validity;
         self
     }
 
@@ -164,6 +175,7 @@ impl ContextBuilder {
             plat,
             policy: Rc::new(self.policy),
             timeouts: self.timeouts,
+            validity: self.validity,
             wsis: Arena::new(),
             streams: Arena::new(),
             vhosts: Arena::new(),

@@ -233,6 +233,17 @@ impl Cx<'_> {
         self.wsi_rx_flow(wsi, on)
     }
 
+    /// The application has seen a proof that bytes go both ways (`lws_ss_validity_confirm`): the validity of the stream's
+    /// connection is counted anew.
+    ///
+    /// # Errors
+    /// [`Error::Stale`]; [`Error::NotConnected`].
+    pub fn validity_confirm(&mut self, stream: StreamId) -> Result<(), Error> {
+        let wsi = self.core.live(stream)?.wsi.ok_or(Error::NotConnected)?;
+        self.core.validity_confirmed(wsi);
+        Ok(())
+    }
+
     /// Why the last connection or attempt of a stream failed. Can still be asked in DISCONNECTED and DESTROYING.
     pub fn cause(&self, stream: StreamId) -> Option<&Cause> {
         self.core.streams.get(stream)?.cause.as_deref()
@@ -417,6 +428,17 @@ impl Cx<'_> {
     /// Where the peer is.
     pub fn wsi_peer(&self, wsi: WsiId) -> Option<&Address> {
         self.core.wsis.get(wsi)?.rare.as_ref()?.peer.as_ref()
+    }
+
+    /// User code has seen a proof that bytes go both ways (`lws_validity_confirmed`): the connection's validity is counted
+    /// anew.
+    ///
+    /// # Errors
+    /// [`Error::Stale`].
+    pub fn wsi_validity_confirm(&mut self, wsi: WsiId) -> Result<(), Error> {
+        self.bound(wsi)?;
+        self.core.validity_confirmed(wsi);
+        Ok(())
     }
 
     /// The certificate that the peer has shown (DER), where there is TLS and it has.

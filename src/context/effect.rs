@@ -29,6 +29,8 @@ pub(crate) enum Effect {
     Closed { wsi: WsiId, binding: Binding, cause: Option<Cause>, flags: Flags },
     /// User code wants its connection closed.
     CloseWsi(WsiId),
+    /// User code is asked to provoke a sign of life.
+    Ping(WsiId),
     /// User code is done with its connection.
     Released(WsiId),
     /// A source asks the sink of its type.
@@ -107,6 +109,11 @@ impl Context {
             }
             Effect::Closed { .. } => {}
             Effect::CloseWsi(id) => self.core.close_flushed(id, None),
+            Effect::Ping(id) => {
+                if let Some(protocol) = self.handlers.protocols.get_mut(id) {
+                    protocol.ping(&mut self.core.enter_user(), id);
+                }
+            }
             Effect::Released(id) => {
                 self.core.release(id);
                 drop(self.handlers.protocols.remove(id));

@@ -40,6 +40,8 @@ pub(crate) type Call = Box<dyn FnOnce(&mut Cx<'_>)>;
 /// What a timer is for.
 pub(crate) enum Timer {
     Wsi(WsiId),
+    /// The proof that a connection is still one has been missing for some time.
+    Validity(WsiId),
     Stream(StreamId, StreamTimer),
     /// A listener that had to stop accepting tries again.
     Listener(WsiId),
@@ -70,6 +72,7 @@ pub(crate) struct Core {
     pub(crate) date: http::date::DateField,
     pub(crate) policy: Rc<Policy>,
     pub(crate) timeouts: Timeouts,
+    pub(crate) validity: crate::wsi::Validity,
     pub(crate) wsis: Arena<WsiId, Wsi>,
     pub(crate) streams: Arena<StreamId, SecureStream>,
     pub(crate) vhosts: Arena<VhostId, Vhost>,

@@ -168,6 +168,7 @@ impl Context {
             let Some(timer) = self.core.suls.pop_due(now) else { return };
             match timer {
                 Timer::Wsi(id) => self.wsi_timer(id),
+                Timer::Validity(id) => self.validity_timer(id),
                 Timer::Stream(id, what) => self.core.stream_timer(id, what),
                 Timer::Listener(id) => self.core.schedule(id),
                 Timer::App(call) => self.core.effects.push_back(super::Effect::Call(call)),

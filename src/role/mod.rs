@@ -70,6 +70,15 @@ impl Role {
         }
     }
 
+    /// It has a way to ask its peer for a sign of life, and knows one when it sees it.
+    pub(crate) fn can_ping(&self) -> bool {
+        match self {
+            Self::Listen(_) | Self::Raw => false,
+            #[cfg(feature = "h1")]
+            Self::H1(_) => false,
+        }
+    }
+
     /// Somebody else may use the connection after its present user.
     pub(crate) fn may_reuse(&self) -> bool {
         match self {

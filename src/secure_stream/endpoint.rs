@@ -7,8 +7,9 @@ use crate::policy::{Lookup, Protocol, StreamType, Template};
 use crate::secure_stream::metadata::{Key, Metadata};
 #[cfg(feature = "tls")]
 use crate::system::Blob;
-use crate::wsi::{ClientInfo, ClientRole, Target};
+use crate::wsi::{ClientInfo, ClientRole, Target, Validity};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// The longest address, path or header value that a template may grow to.
 pub(crate) const EXPANDED: usize = 8192;
@@ -191,6 +192,7 @@ impl Core {
     ) -> Result<Endpoint, Cause> {
         let role = role_of(stream_type)?;
         let mut info = ClientInfo::new(target, role);
+        info.validity = validity_of(stream_type);
         if is_tls {
             self.add_tls(stream_type, host, &mut info)?;
         }
@@ -232,6 +234,14 @@ impl Core {
     fn add_tls(&mut self, _: &StreamType, _: &str, _: &mut ClientInfo) -> Result<(), Cause> {
         Err(Cause::policy("this build has no TLS: it needs the feature \"tls\""))
     }
+}
+
+/// `svalidping` and `svalidhup`; a scheme that has neither leaves it to the context.
+pub(in crate::secure_stream) fn validity_of(stream_type: &StreamType) -> Option<Validity> {
+    let retry = stream_type.retry.as_deref()?;
+    let secs = |secs: Option<u16>| secs.map(|secs| Duration::from_secs(secs.into()));
+    let validity = Validity { ping: secs(retry.svalidping), hangup: secs(retry.svalidhup) };
+    (validity != Validity::NEVER).then_some(validity)
 }
 
 fn role_of(stream_type: &StreamType) -> Result<ClientRole, Cause> {

@@ -1,5 +1,6 @@
 //! Server streams: they own a listening vhost, and each connection that it accepts is a stream of its own.
 
+use super::endpoint::validity_of;
 use super::stream::{Doing, SecureStream};
 use super::{StreamHandler, StreamId, StreamKind, StreamState};
 use crate::context::{Core, Newborn};
@@ -73,6 +74,7 @@ impl Core {
         } else {
             let mut info = ListenInfo::new(listen_address(stream_type)?, server_role(stream_type)?);
             info.name = Some(stream_type.name.clone());
+            info.validity = validity_of(stream_type);
             add_identity(stream_type, &mut info)?;
             (self.vhost_create(info, VhostUser::Stream(id))?, true)
         };

@@ -5,7 +5,7 @@ use crate::context::Core;
 use crate::error::Error;
 use crate::plat::{Address, ListenOptions};
 use crate::role::Role;
-use crate::wsi::{Binding, Wsi, WsiId, WsiState};
+use crate::wsi::{Binding, Validity, Wsi, WsiId, WsiState};
 use std::io::ErrorKind;
 
 /// Vhosts on one port.
@@ -81,6 +81,8 @@ pub struct ListenInfo {
     /// Which certificates clients show, where there is TLS.
     #[cfg(feature = "tls")]
     pub client_certs: ClientCerts,
+    /// How long accepted connections may go without a sign of life; `None` leaves that to the context.
+    pub validity: Option<Validity>,
     /// Shares the port with listeners of other contexts that say the same, one for each thread or process; the system
     /// deals out the connections (`SO_REUSEPORT`). False unless [`ContextBuilder::reuse_port`](crate::ContextBuilder::reuse_port)
     /// says so for all.
@@ -98,6 +100,7 @@ impl ListenInfo {
             tls: None,
             #[cfg(feature = "tls")]
             client_certs: ClientCerts::Off,
+            validity: None,
             reuse_port: false,
         }
     }
@@ -135,6 +138,7 @@ impl Core {
             address,
             role: info.role,
             user,
+            validity: info.validity,
             #[cfg(feature = "tls")]
             tls,
         });

@@ -15,7 +15,7 @@ use crate::context::arena::id;
 use crate::plat::Address;
 use crate::role::Role;
 use crate::secure_stream::StreamId;
-use crate::wsi::WsiId;
+use crate::wsi::{Validity, WsiId};
 
 id! {
     /// A name that is served: `lws_vhost` of libwebsockets.
@@ -40,6 +40,7 @@ pub(crate) struct Vhost {
     pub(crate) address: Address,
     pub(crate) role: ServerRole,
     pub(crate) user: VhostUser,
+    pub(crate) validity: Option<Validity>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::tls::ServerConfig>,
 }

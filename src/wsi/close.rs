@@ -35,6 +35,7 @@ impl Core {
         wsi.flags.clear(Flags::WANT_TX | Flags::RX_FLOW_OFF);
         wsi.enter(id, WsiState::Flushing);
         self.spares.take_back(&mut wsi.rest);
+        self.validity_stop(id);
         self.wait_for(id, Wait::Linger, linger);
         self.schedule(id);
     }
@@ -63,6 +64,7 @@ impl Core {
     /// The row goes, and with it the socket.
     pub(crate) fn remove(&mut self, id: WsiId) {
         self.wait_no_more(id);
+        self.validity_stop(id);
         let Some(mut wsi) = self.wsis.remove(id) else { return };
         debug_assert!(matches!(wsi.binding, Binding::None), "{id} is removed under its user");
         for buffer in [&mut wsi.rest, &mut wsi.front, &mut wsi.unsent] {

@@ -56,6 +56,8 @@ pub struct ClientInfo {
     pub tls: Option<crate::tls_identity::ClientTls>,
     /// What to speak there.
     pub role: ClientRole,
+    /// How long it may go without a sign of life; `None` leaves that to the context.
+    pub validity: Option<super::Validity>,
 }
 
 impl ClientInfo {
@@ -66,6 +68,7 @@ impl ClientInfo {
             #[cfg(feature = "tls")]
             tls: None,
             role,
+            validity: None,
         }
     }
 }
@@ -291,10 +294,12 @@ impl Core {
         self.wait_no_more(id);
         let Some(wsi) = self.wsis.get_mut(id) else { return };
         wsi.enter(id, WsiState::Open);
+        let is_accepted = wsi.flags.has(Flags::ACCEPTED);
         if let Some(rare) = &mut wsi.rare {
             rare.connecting = None;
         }
-        if wsi.flags.has(Flags::ACCEPTED) {
+        self.validity_start(id);
+        if is_accepted {
             self.find_user(id);
         } else {
             self.effects.push_back(Effect::Established(id));

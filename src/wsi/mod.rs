@@ -13,6 +13,7 @@ mod state;
 mod timeout;
 #[cfg(feature = "tls")]
 mod tls;
+mod validity;
 mod write;
 
 pub(crate) use close::Closing;
@@ -21,6 +22,8 @@ pub(crate) use connect::{Connecting, PoolKey};
 pub use protocol::{Acceptor, Protocol};
 pub(crate) use state::WsiState;
 pub(crate) use timeout::{Deadline, Wait};
+pub use validity::Validity;
+pub(crate) use validity::ValidityClock;
 
 use crate::context::arena::id;
 use crate::plat::{Address, Socket};
@@ -75,6 +78,8 @@ impl Flags {
     pub(crate) const GOODBYE: u16 = 1 << 11;
     /// The peer has said more than it was asked for.
     pub(crate) const UNASKED: u16 = 1 << 12;
+    /// Something was sent since the last proof of validity.
+    pub(crate) const UNPROVED: u16 = 1 << 13;
 
     pub(crate) const fn has(self, bits: u16) -> bool {
         self.0 & bits == bits
@@ -112,6 +117,7 @@ pub(crate) struct Wsi {
     pub(crate) unsent: Vec<u8>,
     pub(crate) unsent_at: usize,
     pub(crate) deadline: Deadline,
+    pub(crate) validity: Option<Box<ValidityClock>>,
     pub(crate) rare: Option<Box<Rare>>,
 }
 
@@ -140,6 +146,7 @@ impl Wsi {
             unsent: Vec::new(),
             unsent_at: 0,
             deadline: Deadline::default(),
+            validity: None,
             rare: None,
         }
     }

@@ -70,6 +70,13 @@ pub trait Protocol {
     /// The way to the peer is clear, and [`Cx::wsi_request_tx`] asked to be told.
     fn writeable(&mut self, cx: &mut Cx<'_>, me: WsiId, tx: &mut Tx<'_>) -> TxFlow;
 
+    /// For some time nothing has shown that the peer is still there ([`Validity`](crate::Validity)), and the role has no
+    /// ping of its own: send something that the peer will answer, if there is such a thing. When the answer proves it,
+    /// [`Cx::wsi_validity_confirm`] says so; anything at all that comes after something was sent counts by itself.
+    fn ping(&mut self, cx: &mut Cx<'_>, me: WsiId) {
+        let _ = (cx, me);
+    }
+
     /// The connection is gone, and `me` is stale already. `cause` is absent where both sides were done with it.
     fn closed(&mut self, cx: &mut Cx<'_>, me: WsiId, cause: Option<&Cause>) {
         let _ = (cx, me, cause);

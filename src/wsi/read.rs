@@ -186,6 +186,10 @@ impl Context {
     fn take_in(&mut self, id: WsiId, bytes: &[u8], scratch: &mut Scratch) {
         let Some(wsi) = self.core.wsis.get_mut(id) else { return };
         wsi.flags.set(Flags::GOT_RX);
+        if wsi.validity.is_some() {
+            self.core.validity_received(id);
+        }
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
         if wsi.rest.is_empty() {
             let taken = self.role_input(id, bytes, scratch);
             let Some(wsi) = self.core.wsis.get_mut(id) else { return };

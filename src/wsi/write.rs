@@ -82,6 +82,7 @@ impl Core {
                 Err(error) => return self.write_failed(id, &error),
             }
         };
+        wsi.flags.set(Flags::UNPROVED);
         let left = bytes.get(sent..).unwrap_or_default();
         if !left.is_empty() {
             wsi.flags.clear(Flags::WRITABLE);

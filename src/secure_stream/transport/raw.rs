@@ -4,6 +4,7 @@ use crate::context::{Context, Core, WsiEvent};
 use crate::error::Error;
 use crate::plat::Adopted;
 use crate::policy::Protocol;
+use crate::secure_stream::endpoint::validity_of;
 use crate::secure_stream::stream::Doing;
 use crate::secure_stream::{RxFlags, StreamId, StreamKind, Tx, TxFlow};
 use crate::wsi::{Binding, WsiId};
@@ -46,12 +47,16 @@ impl Core {
         if !matches!(stream.doing, Doing::Idle | Doing::BackingOff) {
             return Err(Error::WrongKind("the stream has a connection, or is about to have one"));
         }
+        let validity = validity_of(&stream.stream_type);
         let wsi = self.adopt(socket, Binding::Stream(id))?;
         self.begin_attempt(id);
         if let Ok(stream) = self.live_mut(id) {
             stream.wsi = Some(wsi);
         }
         self.opened(wsi);
+        if let Some(validity) = validity {
+            self.set_validity(wsi, validity);
+        }
         Ok(())
     }
 }

@@ -1,0 +1,150 @@
+//! Validity: the proof that bytes go both ways, and what follows when it is missing for too long (README.lws_retry.md,
+//! "Connection validity management"). A proof is something that the peer can only have sent because it has received what
+//! this side has sent; it concerns the network connection, whatever is carried on it.
+
+use super::{Binding, Flags, WsiId, WsiState};
+use crate::Us;
+use crate::cause::{Failure, Phase, Reason};
+use crate::context::{Context, Core, Effect, SulId, Timer};
+use std::time::Duration;
+
+/// How long a connection may go without proof that it is still one.
+///
+/// `svalidping` and `svalidhup` of a stream type's `retry` say it for streams. What says nothing has the context's, which
+/// is for roles that can ask their peers for a sign of life. Bytes alone cannot: for raw connections and HTTP/1.1 it has to
+/// be said, and a proof is what the peer sends after this side has sent something, or what user code knows to be one
+/// ([`Cx::validity_confirm`](crate::Cx::validity_confirm)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Validity {
+    /// After so long the peer is asked for a sign of life: by the role's own ping, or by
+    /// [`Protocol::ping`](crate::Protocol::ping). 5 min; `None` is never.
+    pub ping: Option<Duration>,
+    /// After so long the connection is closed. 5 min 10 s; `None` is never.
+    pub hangup: Option<Duration>,
+}
+
+impl Default for Validity {
+    fn default() -> Self {
+        Self { ping: Some(Duration::from_secs(300)), hangup: Some(Duration::from_secs(310)) }
+    }
+}
+
+impl Validity {
+    /// Nothing is proved, and nothing closed for it.
+    pub const NEVER: Self = Self { ping: None, hangup: None };
+}
+
+/// Validity is counted in seconds: a timer is not moved for less, and what is due within one is due.
+const GRAIN: Duration = Duration::from_secs(1);
+
+/// The clock of one connection.
+#[derive(Debug)]
+pub(crate) struct ValidityClock {
+    limits: Validity,
+    proved: Us,
+    pinged: bool,
+    sul: Option<(SulId, Us)>,
+}
+
+impl ValidityClock {
+    fn next(&self) -> Option<Us> {
+        let hangup = self.limits.hangup.map(|after| self.proved.saturating_add(after));
+        let ping = self.limits.ping.filter(|_| !self.pinged).map(|after| self.proved.saturating_add(after));
+        [ping, hangup].into_iter().flatten().min()
+    }
+}
+
+impl Core {
+    /// A connection is up, which is a proof in itself.
+    pub(super) fn validity_start(&mut self, id: WsiId) {
+        let context = self.validity;
+        let Some(wsi) = self.wsis.get(id) else { return };
+        let said = match wsi.vhost.and_then(|vhost| self.vhosts.get(vhost)) {
+            Some(vhost) => vhost.validity,
+            None => wsi.rare.as_ref().and_then(|rare| rare.pool_key.as_ref()?.validity),
+        };
+        let unsaid = if wsi.role.can_ping() { context } else { Validity::NEVER };
+        self.set_validity(id, said.unwrap_or(unsaid));
+    }
+
+    /// Counts by these limits from now on.
+    pub(crate) fn set_validity(&mut self, id: WsiId, limits: Validity) {
+        self.validity_stop(id);
+        if limits == Validity::NEVER {
+            return;
+        }
+        let now = self.now;
+        if let Some(wsi) = self.wsis.get_mut(id) {
+            wsi.validity = Some(Box::new(ValidityClock { limits, proved: now, pinged: false, sul: None }));
+        }
+        self.validity_arm(id);
+    }
+
+    pub(super) fn validity_stop(&mut self, id: WsiId) {
+        let clock = self.wsis.get_mut(id).and_then(|wsi| wsi.validity.take());
+        if let Some((sul, _)) = clock.and_then(|clock| clock.sul) {
+            self.suls.cancel(sul);
+        }
+    }
+
+    fn validity_arm(&mut self, id: WsiId) {
+        let Some(clock) = self.wsis.get_mut(id).and_then(|wsi| wsi.validity.as_deref_mut()) else { return };
+        let next = clock.next();
+        if let (Some((_, set)), Some(next)) = (clock.sul, next)
+            && set <= next
+            && next.saturating_sub(set) < GRAIN
+        {
+            return;
+        }
+        if let Some((sul, _)) = clock.sul.take() {
+            self.suls.cancel(sul);
+        }
+        clock.sul = next.map(|at| (self.suls.schedule(at, Timer::Validity(id)), at));
+    }
+
+    /// Proof: the peer has received what was sent.
+    pub(crate) fn validity_confirmed(&mut self, id: WsiId) {
+        let now = self.now;
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        let Some(clock) = wsi.validity.as_deref_mut() else { return };
+        clock.proved = now;
+        clock.pinged = false;
+        wsi.flags.clear(Flags::UNPROVED);
+        self.validity_arm(id);
+    }
+
+    /// Bytes have come. They prove something where the role has no better proof, and something was sent before.
+    pub(super) fn validity_received(&mut self, id: WsiId) {
+        let Some(wsi) = self.wsis.get(id) else { return };
+        if wsi.validity.is_some() && wsi.flags.has(Flags::UNPROVED) && !wsi.role.can_ping() {
+            self.validity_confirmed(id);
+        }
+    }
+}
+
+impl Context {
+    pub(crate) fn validity_timer(&mut self, id: WsiId) {
+        let now = self.core.now;
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        let (state, binding) = (wsi.state(), wsi.binding);
+        let Some(clock) = wsi.validity.as_deref_mut() else { return };
+        clock.sul = None;
+        if state != WsiState::Open {
+            return;
+        }
+        if clock.limits.hangup.is_some_and(|after| clock.proved.saturating_add(after) <= now) {
+            log::debug!(target: "millstream::wsi", "{id}: no sign of life for too long");
+            return self.core.close(id, Some(Failure::new(Phase::Established, Reason::NotValid).into()));
+        }
+        let soon = now.saturating_add(GRAIN);
+        if !clock.pinged && clock.limits.ping.is_some_and(|after| clock.proved.saturating_add(after) <= soon)
+        {
+            clock.pinged = true;
+            log::debug!(target: "millstream::wsi", "{id}: asks for a sign of life");
+            if binding == Binding::Protocol {
+                self.core.effects.push_back(Effect::Ping(id));
+            }
+        }
+        self.core.validity_arm(id);
+    }
+}
