@@ -37,7 +37,7 @@ pub use ::http;
 pub use cause::Cause;
 pub use context::{Census, Context, ContextBuilder, Cx, Remote, SulId, Timeouts};
 pub use error::Error;
-pub use plat::{Address, Adopted, Interest, PollHost, Readiness, Us, Waker, sim};
+pub use plat::{Address, Adopted, Interest, PollHost, Readiness, SocketOptions, Us, Waker, sim};
 pub use secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};
 pub use system::Blob;
 #[cfg(feature = "tls")]
@@ -47,4 +47,4 @@ pub use tls_identity::ClientTls;
 #[cfg(feature = "tls")]
 pub use vhost::ClientCerts;
 pub use vhost::{ListenInfo, ServerRole, VhostId};
-pub use wsi::{Acceptor, ClientInfo, ClientRole, Protocol, Target, Validity, WsiId};
+pub use wsi::{Acceptor, ClientInfo, ClientRole, Protocol, Target, UdpInfo, Validity, WsiId};

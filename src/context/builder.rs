@@ -9,7 +9,8 @@ use crate::error::Error;
 use crate::http::Head;
 use crate::plat::{Plat, PollHost, sim};
 use crate::policy::{Diagnostic, Policy};
-use crate::wsi::Validity;
+use crate::vhost::Peers;
+use crate::wsi::{UdpLoss, Validity};
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -59,6 +60,8 @@ pub struct ContextBuilder {
     warnings: Vec<Diagnostic>,
     timeouts: Timeouts,
     validity: Validity,
+    max_connections_per_peer: usize,
+    udp_loss: UdpLoss,
     max_connections: usize,
     reuse_port: bool,
     sim: Option<sim::Host>,
@@ -80,6 +83,8 @@ impl ContextBuilder {
             warnings: Vec::new(),
             timeouts: Timeouts::default(),
             validity: Validity::default(),
+            max_connections_per_peer: 0,
+            udp_loss: UdpLoss::default(),
             max_connections: 100_000,
             reuse_port: false,
             sim: None,
@@ -120,6 +125,20 @@ impl ContextBuilder {
     /// one has ended.
     pub fn max_connections(mut self, most: usize) -> Self {
         self.max_connections = most.max(1);
+        self
+    }
+
+    /// The most accepted connections at a time from one IP address, or from one /64 of IPv6 (`ip_limit_wsi`); more are closed
+    /// at once. 0, which is without limit, unless it is set.
+    pub fn max_connections_per_peer(mut self, most: usize) -> Self {
+        self.max_connections_per_peer = most;
+        self
+    }
+
+    /// Loses so many of 100 datagrams on their way out and in, to see what becomes of those who sent them (README.udp.md:
+    /// `udp_loss_sim_tx_pc`, `udp_loss_sim_rx_pc`). None, unless it is set.
+    pub fn udp_loss(mut self, tx_percent: u8, rx_percent: u8) -> Self {
+        self.udp_loss = UdpLoss { tx: tx_percent, rx: rx_percent };
         self
     }
 
@@ -187,6 +206,8 @@ impl ContextBuilder {
             newborn: Vec::new(),
             pool: HashMap::new(),
             pooled: 0,
+            peers: Peers::new(self.max_connections_per_peer),
+            udp_loss: self.udp_loss,
             max_connections: self.max_connections,
             reuse_port: self.reuse_port,
             starved: Vec::new(),
@@ -199,8 +220,12 @@ impl ContextBuilder {
             stopping: false,
             illegal_states: 0,
         };
-        let handlers =
-            Handlers { streams: Beside::new(), protocols: Beside::new(), acceptors: Beside::new() };
+        let handlers = Handlers {
+            streams: Beside::new(),
+            protocols: Beside::new(),
+            acceptors: Beside::new(),
+            orphans: Vec::new(),
+        };
         Ok(Context {
             handlers,
             core,

@@ -447,6 +447,11 @@ impl Cx<'_> {
         self.core.wsis.get(wsi)?.tls.as_ref()?.peer_certificate()
     }
 
+    /// Where this side of a connection is; that of a Unix socket has no name.
+    pub fn wsi_local(&self, wsi: WsiId) -> Option<Address> {
+        self.core.wsis.get(wsi)?.socket.as_ref()?.local_address()
+    }
+
     fn bound(&self, wsi: WsiId) -> Result<(), Error> {
         match self.core.wsis.get(wsi) {
             Some(row) if row.binding != Binding::None && row.binding != Binding::Pooled => Ok(()),

@@ -2,12 +2,13 @@
 //! first asked first done. This is the only file that calls user code.
 
 use super::scratch::TX_SIZE;
-use super::{Call, Context, Core, Cx, Newborn};
+use super::{Call, Context, Core, Cx, Handlers, Newborn};
 use crate::cause::Cause;
 use crate::http::Head;
 use crate::secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow, TxState};
 use crate::vhost::VhostUser;
 use crate::wsi::{Binding, Flags, Protocol, WsiId};
+use std::net::SocketAddr;
 
 /// Something that waits for its turn to reach user code.
 pub(crate) enum Effect {
@@ -48,6 +49,7 @@ pub(crate) enum WsiEvent<'a> {
     Request(&'a Head),
     Response(&'a Head),
     Rx(&'a [u8]),
+    Datagram(SocketAddr, &'a [u8]),
     End(&'a Head),
 }
 
@@ -79,6 +81,8 @@ impl Context {
                 Newborn::Protocol(id, handler) if self.core.wsis.get(id).is_some() => {
                     self.handlers.protocols.insert(id, handler);
                 }
+                // That it is closed waits to be told.
+                Newborn::Protocol(id, handler) => self.handlers.orphans.push((id, handler)),
                 Newborn::Acceptor(id, handler) if self.core.vhosts.get(id).is_some() => {
                     self.handlers.acceptors.insert(id, handler);
                 }
@@ -103,7 +107,7 @@ impl Context {
                 self.core.stream_closed(id, wsi, cause, flags);
             }
             Effect::Closed { wsi, binding: Binding::Protocol, cause, .. } => {
-                if let Some(mut protocol) = self.handlers.protocols.remove(wsi) {
+                if let Some(mut protocol) = self.handlers.take_protocol(wsi) {
                     protocol.closed(&mut self.core.enter_user(), wsi, cause.as_ref());
                 }
             }
@@ -207,6 +211,7 @@ impl Context {
                     WsiEvent::Request(head) => protocol.request(cx, id, head),
                     WsiEvent::Response(head) => protocol.response(cx, id, head),
                     WsiEvent::Rx(payload) => protocol.rx(cx, id, payload),
+                    WsiEvent::Datagram(from, payload) => protocol.datagram(cx, id, from, payload),
                     WsiEvent::End(trailers) => protocol.end(cx, id, trailers),
                 };
                 if flow != Flow::Ok {
@@ -304,6 +309,16 @@ impl Context {
         self.handlers.protocols.insert(id, protocol);
         self.core.effects.push_back(Effect::Established(id));
         true
+    }
+}
+
+impl Handlers {
+    fn take_protocol(&mut self, id: WsiId) -> Option<Box<dyn Protocol>> {
+        let orphan = self.orphans.iter().position(|(orphan, _)| *orphan == id);
+        match orphan {
+            Some(orphan) => Some(self.orphans.swap_remove(orphan).1),
+            None => self.protocols.remove(id),
+        }
     }
 }
 

@@ -53,6 +53,8 @@ pub(crate) struct Handlers {
     pub(crate) streams: Beside<StreamId, Box<dyn StreamHandler>>,
     pub(crate) protocols: Beside<WsiId, Box<dyn Protocol>>,
     pub(crate) acceptors: Beside<VhostId, Box<dyn Acceptor>>,
+    /// Those whose connections came to their ends before the callback returned that had asked for them.
+    pub(crate) orphans: Vec<(WsiId, Box<dyn Protocol>)>,
 }
 
 /// User code that a callback has brought in, and that takes its place when the callback has returned.
@@ -88,6 +90,8 @@ pub(crate) struct Core {
     /// Idle client connections.
     pub(crate) pool: HashMap<Rc<ClientInfo>, Vec<WsiId>>,
     pub(crate) pooled: usize,
+    pub(crate) peers: crate::vhost::Peers,
+    pub(crate) udp_loss: crate::wsi::UdpLoss,
     pub(crate) max_connections: usize,
     /// Listeners share their ports with those of other contexts.
     pub(crate) reuse_port: bool,

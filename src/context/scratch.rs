@@ -30,6 +30,8 @@ pub(crate) struct Scratch {
     pub(crate) tx: Vec<u8>,
     /// What TLS made of that.
     pub(crate) cipher: Vec<u8>,
+    /// One datagram; empty until there is a socket for them.
+    pub(crate) datagram: Vec<u8>,
     /// The head of the message at hand.
     pub(crate) head: Head,
 }
@@ -41,6 +43,7 @@ impl Scratch {
             plain: vec![0; RX_SIZE],
             tx: vec![0; FRONT_ROOM + PREFIX_ROOM + TX_SIZE + SUFFIX_ROOM],
             cipher: Vec::new(),
+            datagram: Vec::new(),
             head: Head::new(),
         }
     }

@@ -4,6 +4,7 @@
 mod address;
 mod clock;
 mod external;
+mod options;
 mod resolve;
 pub mod sim;
 mod socket;
@@ -13,6 +14,8 @@ mod waker;
 pub use address::Address;
 pub use clock::Us;
 pub use external::{Interest, PollHost, Readiness};
+pub use options::SocketOptions;
+pub(crate) use options::{Datagrams, ListenOptions};
 pub use socket::Adopted;
 pub(crate) use socket::Socket;
 pub use waker::Waker;
@@ -47,21 +50,6 @@ pub(crate) struct WaitOutcome {
 impl WaitOutcome {
     fn of(rung: u8) -> Self {
         Self { woken: rung & ring::WAKE != 0, called: rung & ring::CALL != 0 }
-    }
-}
-
-/// How to listen.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ListenOptions {
-    /// Connections that the system keeps until they are accepted.
-    pub(crate) backlog: i32,
-    /// Others may listen there as well, and the system deals out connections among them (`SO_REUSEPORT`).
-    pub(crate) reuse_port: bool,
-}
-
-impl Default for ListenOptions {
-    fn default() -> Self {
-        Self { backlog: 1024, reuse_port: false }
     }
 }
 
@@ -126,7 +114,7 @@ impl Plat {
     pub(crate) fn listen(
         &mut self,
         address: &Address,
-        options: ListenOptions,
+        options: &ListenOptions,
         token: u64,
     ) -> io::Result<Socket> {
         either!(self.listen(address, options, token))
@@ -138,8 +126,18 @@ impl Plat {
     }
 
     /// Begins to connect, and reports under `token`.
-    pub(crate) fn connect(&mut self, address: &Address, token: u64) -> io::Result<Socket> {
-        either!(self.connect(address, token))
+    pub(crate) fn connect(
+        &mut self,
+        address: &Address,
+        options: &SocketOptions,
+        token: u64,
+    ) -> io::Result<Socket> {
+        either!(self.connect(address, options, token))
+    }
+
+    /// A socket for datagrams, which reports under `token`.
+    pub(crate) fn datagrams(&mut self, how: &Datagrams, token: u64) -> io::Result<Socket> {
+        either!(self.datagrams(how, token))
     }
 
     /// Reports edges of an accepted socket under `token`, for as long as it lives.

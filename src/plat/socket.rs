@@ -4,6 +4,7 @@ use super::external::{Hosted, Interest};
 use super::{Address, sim};
 use socket2::SockRef;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// A socket of any kind.
@@ -13,6 +14,9 @@ pub(crate) enum Socket {
     TcpListener(mio::net::TcpListener),
     Unix(mio::net::UnixStream),
     UnixListener(Box<UnixListener>),
+    Udp(mio::net::UdpSocket),
+    /// A pipe, a terminal, or whatever else can be polled.
+    File(std::fs::File),
     Sim(sim::SimSocket),
     /// One that somebody else's loop polls.
     Hosted(Box<Hosted>),
@@ -33,13 +37,27 @@ impl Drop for UnixListener {
     }
 }
 
-/// A connected socket that was not made here.
+/// A connected socket, or another descriptor, that was not made here.
 #[derive(Debug)]
 pub enum Adopted {
     /// Over TCP.
     Tcp(std::net::TcpStream),
     /// A Unix socket, half of a pair for instance.
     Unix(std::os::unix::net::UnixStream),
+    /// Anything else that can be polled: a pipe, a FIFO, a terminal, inotify and its like; not a file on a disk.
+    File(std::fs::File),
+}
+
+impl From<std::fs::File> for Adopted {
+    fn from(file: std::fs::File) -> Self {
+        Self::File(file)
+    }
+}
+
+impl From<std::os::fd::OwnedFd> for Adopted {
+    fn from(fd: std::os::fd::OwnedFd) -> Self {
+        Self::File(fd.into())
+    }
 }
 
 impl From<std::net::TcpStream> for Adopted {
@@ -69,6 +87,10 @@ impl Socket {
                 socket.set_nonblocking(true)?;
                 Self::Unix(mio::net::UnixStream::from_std(socket))
             }
+            Adopted::File(file) => {
+                SockRef::from(&file).set_nonblocking(true)?;
+                Self::File(file)
+            }
         })
     }
 
@@ -76,6 +98,8 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.read(into),
             Self::Unix(stream) => stream.read(into),
+            Self::File(file) => file.read(into),
+            Self::Udp(socket) => socket.recv(into),
             Self::Sim(stream) => stream.read(into),
             Self::Hosted(hosted) => hosted.socket.read(into),
             Self::TcpListener(_) | Self::UnixListener(_) => Err(not_a_stream()),
@@ -86,9 +110,32 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
+            Self::File(file) => file.write(bytes),
+            Self::Udp(socket) => socket.send(bytes),
             Self::Sim(stream) => stream.write(bytes),
             Self::Hosted(hosted) => hosted.socket.write(bytes),
             Self::TcpListener(_) | Self::UnixListener(_) => Err(not_a_stream()),
+        }
+    }
+
+    /// The next datagram, and whose it is.
+    pub(crate) fn receive_from(&mut self, into: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        match self {
+            Self::Udp(socket) => socket.recv_from(into),
+            Self::Sim(socket) => socket.receive_from(into),
+            Self::Hosted(hosted) => hosted.socket.receive_from(into),
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// Sends a datagram to whom the socket is connected, else to `to`.
+    pub(crate) fn send_to(&mut self, bytes: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
+        match (self, to) {
+            (Self::Udp(socket), Some(to)) => socket.send_to(bytes, to),
+            (Self::Udp(socket), None) => socket.send(bytes),
+            (Self::Sim(socket), to) => socket.send_to(bytes, to),
+            (Self::Hosted(hosted), to) => hosted.socket.send_to(bytes, to),
+            _ => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
 
@@ -99,7 +146,9 @@ impl Socket {
             Self::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
             Self::Sim(stream) => stream.shutdown_write(),
             Self::Hosted(hosted) => hosted.socket.shutdown_write(),
-            Self::TcpListener(_) | Self::UnixListener(_) => Err(not_a_stream()),
+            Self::TcpListener(_) | Self::UnixListener(_) | Self::Udp(_) | Self::File(_) => {
+                Err(not_a_stream())
+            }
         }
     }
 
@@ -110,7 +159,7 @@ impl Socket {
             Self::Unix(stream) => stream.take_error(),
             Self::Sim(stream) => stream.take_error(),
             Self::Hosted(hosted) => hosted.socket.take_error(),
-            Self::TcpListener(_) | Self::UnixListener(_) => Ok(None),
+            Self::TcpListener(_) | Self::UnixListener(_) | Self::Udp(_) | Self::File(_) => Ok(None),
         }
     }
 
@@ -121,7 +170,7 @@ impl Socket {
             Self::Unix(stream) => stream.peer_addr().is_ok(),
             Self::Sim(stream) => stream.is_connected(),
             Self::Hosted(hosted) => hosted.socket.is_connected(),
-            Self::TcpListener(_) | Self::UnixListener(_) => false,
+            Self::TcpListener(_) | Self::UnixListener(_) | Self::Udp(_) | Self::File(_) => false,
         }
     }
 
@@ -131,7 +180,8 @@ impl Socket {
             Self::Tcp(stream) => stream.local_addr().ok().map(Address::Ip),
             Self::TcpListener(listener) => listener.local_addr().ok().map(Address::Ip),
             Self::UnixListener(listener) => Some(listener.address.clone()),
-            Self::Unix(_) => None,
+            Self::Udp(socket) => socket.local_addr().ok().map(Address::Ip),
+            Self::Unix(_) | Self::File(_) => None,
             Self::Sim(stream) => stream.local_address(),
             Self::Hosted(hosted) => hosted.socket.local_address(),
         }
@@ -162,6 +212,8 @@ impl Socket {
             Self::TcpListener(listener) => Some(listener.as_fd()),
             Self::Unix(stream) => Some(stream.as_fd()),
             Self::UnixListener(listener) => Some(listener.listener.as_fd()),
+            Self::Udp(socket) => Some(socket.as_fd()),
+            Self::File(file) => Some(file.as_fd()),
             Self::Hosted(hosted) => hosted.socket.fd(),
             Self::Sim(_) => None,
         }

@@ -4,13 +4,13 @@ use super::external::{self, Hosted, PollHost, Readiness, Registry};
 use super::resolve::Resolver;
 use super::socket::UnixListener;
 use super::waker::{Bell, Waker};
-use super::{Address, ListenOptions, Ready, Resolution, Socket, Us, WaitOutcome};
+use super::{Address, Datagrams, ListenOptions, Ready, Resolution, Socket, SocketOptions, Us, WaitOutcome};
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use socket2::{Domain, SockAddr, Type};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::sync::Arc;
@@ -75,20 +75,14 @@ impl Unix {
         super::sim::next_random(&mut self.random)
     }
 
-    pub(super) fn listen(&self, address: &Address, options: ListenOptions, token: u64) -> io::Result<Socket> {
+    pub(super) fn listen(
+        &self,
+        address: &Address,
+        options: &ListenOptions,
+        token: u64,
+    ) -> io::Result<Socket> {
         match address {
-            Address::Ip(address) => {
-                let socket = socket2::Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
-                socket.set_nonblocking(true)?;
-                // A restarted server must not wait for the last one's connections to time out.
-                socket.set_reuse_address(true)?;
-                if options.reuse_port {
-                    socket.set_reuse_port(true)?;
-                }
-                socket.bind(&SockAddr::from(*address))?;
-                socket.listen(options.backlog)?;
-                self.listens(Socket::TcpListener(mio::net::TcpListener::from_std(socket.into())), token)
-            }
+            Address::Ip(address) => self.listens(Socket::TcpListener(options.listen(*address)?), token),
             Address::Unix(_) | Address::Abstract(_) => {
                 let listener = bind_unix(address)?;
                 let listener = UnixListener { listener, address: address.clone() };
@@ -148,9 +142,25 @@ impl Unix {
         }
     }
 
-    pub(super) fn connect(&self, address: &Address, token: u64) -> io::Result<Socket> {
+    pub(super) fn datagrams(&self, how: &Datagrams, token: u64) -> io::Result<Socket> {
+        let socket = Socket::Udp(how.options.datagrams(how.peer)?);
+        if how.broadcast {
+            socket.set_broadcast()?;
+        }
+        self.register(socket, token)
+    }
+
+    pub(super) fn connect(
+        &self,
+        address: &Address,
+        options: &SocketOptions,
+        token: u64,
+    ) -> io::Result<Socket> {
         let socket = match address {
-            Address::Ip(address) => Socket::Tcp(mio::net::TcpStream::connect(*address)?),
+            Address::Ip(address) if options.is_default() => {
+                Socket::Tcp(mio::net::TcpStream::connect(*address)?)
+            }
+            Address::Ip(address) => Socket::Tcp(options.connect(*address)?),
             Address::Unix(_) | Address::Abstract(_) => {
                 Socket::Unix(mio::net::UnixStream::connect_addr(&unix_address(address)?)?)
             }
@@ -172,6 +182,8 @@ impl Unix {
         match &mut socket {
             Socket::Tcp(stream) => registry.register(stream, token, both)?,
             Socket::Unix(stream) => registry.register(stream, token, both)?,
+            Socket::Udp(socket) => registry.register(socket, token, both)?,
+            Socket::File(file) => registry.register(&mut SourceFd(&file.as_raw_fd()), token, both)?,
             _ => return Err(io::ErrorKind::InvalidInput.into()),
         }
         Ok(socket)

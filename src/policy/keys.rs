@@ -326,8 +326,7 @@ pub(super) static RETRY: &[Entry<RetryPolicy>] = {
             WORD,
             |r, n| r.svalidhup = nonzero(n),
             "s without proof of validity before the end",
-        )
-        .later(),
+        ),
         R.number(
             "hold_ms",
             LONG,
@@ -440,12 +439,11 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
         7,
         |t, n| t.attr.priority = narrow(n),
         "socket priority; 7 needs CAP_NET_ADMIN",
-    )
-    .later(),
-    S.flag("attr_low_latency", |t| &mut t.attr.low_latency, "ToS: low delay").later(),
-    S.flag("attr_high_throughput", |t| &mut t.attr.high_throughput, "ToS: high throughput").later(),
-    S.flag("attr_high_reliability", |t| &mut t.attr.high_reliability, "ToS: high reliability").later(),
-    S.flag("attr_low_cost", |t| &mut t.attr.low_cost, "ToS: low cost").later(),
+    ),
+    S.flag("attr_low_latency", |t| &mut t.attr.low_latency, "ToS: low delay"),
+    S.flag("attr_high_throughput", |t| &mut t.attr.high_throughput, "ToS: high throughput"),
+    S.flag("attr_high_reliability", |t| &mut t.attr.high_reliability, "ToS: high reliability"),
+    S.flag("attr_low_cost", |t| &mut t.attr.low_cost, "ToS: low cost"),
     S.flag("perf", |t| &mut t.perf, "the stream receives JSON about its connections' performance").later(),
     S.flag("swake_validity", |t| &mut t.swake_validity, "validity checks may wake a suspended system")
         .later(),

@@ -16,6 +16,8 @@ pub(crate) enum Role {
     Listen(Box<crate::vhost::Listener>),
     /// Bytes as they come.
     Raw,
+    /// Datagrams. They are served beside the others' way in and out: nothing of them is ever cut or joined.
+    Udp(Box<crate::wsi::Udp>),
     #[cfg(feature = "h1")]
     H1(Box<::h1::Engine>),
 }
@@ -38,6 +40,7 @@ impl Role {
     pub(crate) fn for_client(role: ClientRole) -> Self {
         match role {
             ClientRole::Raw => Self::Raw,
+            ClientRole::Udp => Self::Udp(Box::default()),
             #[cfg(feature = "h1")]
             ClientRole::H1 => Self::H1(Box::new(::h1::Engine::client(::h1::Limits::default()))),
         }
@@ -46,7 +49,7 @@ impl Role {
     /// The role takes no bytes until something else has happened.
     pub(crate) fn is_rx_paused(&self) -> bool {
         match self {
-            Self::Listen(_) | Self::Raw => false,
+            Self::Listen(_) | Self::Raw | Self::Udp(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.is_paused(),
         }
@@ -55,7 +58,7 @@ impl Role {
     /// There is something to tell for which no more bytes are needed.
     pub(crate) fn has_event(&self) -> bool {
         match self {
-            Self::Listen(_) | Self::Raw => false,
+            Self::Listen(_) | Self::Raw | Self::Udp(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.has_event(),
         }
@@ -64,7 +67,7 @@ impl Role {
     /// How much payload the message at hand has room for.
     pub(crate) fn tx_room(&self) -> u64 {
         match self {
-            Self::Listen(_) | Self::Raw => u64::MAX,
+            Self::Listen(_) | Self::Raw | Self::Udp(_) => u64::MAX,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.tx_left().unwrap_or(u64::MAX),
         }
@@ -73,7 +76,7 @@ impl Role {
     /// It has a way to ask its peer for a sign of life, and knows one when it sees it.
     pub(crate) fn can_ping(&self) -> bool {
         match self {
-            Self::Listen(_) | Self::Raw => false,
+            Self::Listen(_) | Self::Raw | Self::Udp(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(_) => false,
         }
@@ -82,7 +85,7 @@ impl Role {
     /// Somebody else may use the connection after its present user.
     pub(crate) fn may_reuse(&self) -> bool {
         match self {
-            Self::Listen(_) | Self::Raw => false,
+            Self::Listen(_) | Self::Raw | Self::Udp(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.is_idle() && engine.may_reuse(),
         }
@@ -94,7 +97,7 @@ impl Context {
     pub(crate) fn role_input(&mut self, id: WsiId, bytes: &[u8], scratch: &mut Scratch) -> usize {
         let Some(wsi) = self.core.wsis.get(id) else { return bytes.len() };
         match &wsi.role {
-            Role::Listen(_) => bytes.len(),
+            Role::Listen(_) | Role::Udp(_) => bytes.len(),
             Role::Raw => {
                 if !self.settle() {
                     self.core.schedule(id);
@@ -112,7 +115,7 @@ impl Context {
     pub(crate) fn role_eof(&mut self, id: WsiId, scratch: &mut Scratch) {
         let Some(wsi) = self.core.wsis.get(id) else { return };
         match &wsi.role {
-            Role::Listen(_) | Role::Raw => {
+            Role::Listen(_) | Role::Raw | Role::Udp(_) => {
                 let _ = scratch;
                 self.core.close_flushed(id, None);
             }
@@ -125,7 +128,7 @@ impl Context {
     pub(crate) fn role_frame(&mut self, id: WsiId, len: usize, is_eom: bool) -> Option<Framed> {
         let wsi = self.core.wsis.get_mut(id)?;
         match &mut wsi.role {
-            Role::Listen(_) | Role::Raw => Some(Framed::BARE),
+            Role::Listen(_) | Role::Raw | Role::Udp(_) => Some(Framed::BARE),
             #[cfg(feature = "h1")]
             Role::H1(engine) => match h1::frame(engine, len, is_eom) {
                 Ok(framed) => Some(framed),
@@ -140,7 +143,7 @@ impl Context {
     /// A framed payload is on its way.
     pub(crate) fn framed_sent(&mut self, id: WsiId) {
         match self.core.wsis.get(id).map(|wsi| &wsi.role) {
-            None | Some(Role::Listen(_) | Role::Raw) => {}
+            None | Some(Role::Listen(_) | Role::Raw | Role::Udp(_)) => {}
             #[cfg(feature = "h1")]
             Some(Role::H1(_)) => self.core.h1_framed(id),
         }
@@ -154,7 +157,7 @@ impl Context {
     /// What a server waited for from its peer did not come.
     pub(crate) fn request_timed_out(&mut self, id: WsiId) {
         match self.core.wsis.get(id).map(|wsi| &wsi.role) {
-            None | Some(Role::Listen(_) | Role::Raw) => {
+            None | Some(Role::Listen(_) | Role::Raw | Role::Udp(_)) => {
                 self.core.close_flushed(id, Some(Cause::timeout(crate::cause::Phase::Answering)));
             }
             #[cfg(feature = "h1")]
@@ -168,7 +171,7 @@ impl Core {
     pub(crate) fn role_accepted(&mut self, id: WsiId) {
         let Some(wsi) = self.wsis.get(id) else { return };
         match &wsi.role {
-            Role::Listen(_) | Role::Raw => {}
+            Role::Listen(_) | Role::Raw | Role::Udp(_) => {}
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_serve(id),
         }
@@ -178,7 +181,7 @@ impl Core {
     /// A client's request is not complete yet.
     pub(crate) fn role_is_sending(&self, id: WsiId) -> bool {
         match self.wsis.get(id).map(|wsi| &wsi.role) {
-            None | Some(Role::Listen(_) | Role::Raw) => false,
+            None | Some(Role::Listen(_) | Role::Raw | Role::Udp(_)) => false,
             #[cfg(feature = "h1")]
             Some(Role::H1(engine)) => !engine.tx_done(),
         }
@@ -189,7 +192,7 @@ impl Core {
         self.wait_no_more(id);
         let Some(wsi) = self.wsis.get(id) else { return };
         match &wsi.role {
-            Role::Listen(_) | Role::Raw => {}
+            Role::Listen(_) | Role::Raw | Role::Udp(_) => {}
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_drained(id),
         }
@@ -199,7 +202,7 @@ impl Core {
     pub(crate) fn role_progress(&mut self, id: WsiId) {
         let Some(wsi) = self.wsis.get(id) else { return };
         match &wsi.role {
-            Role::Listen(_) | Role::Raw => {}
+            Role::Listen(_) | Role::Raw | Role::Udp(_) => {}
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_progress(id),
         }

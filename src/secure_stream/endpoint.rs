@@ -2,7 +2,7 @@
 
 use crate::cause::Cause;
 use crate::context::Core;
-use crate::plat::Address;
+use crate::plat::{Address, SocketOptions};
 use crate::policy::{Lookup, Protocol, StreamType, Template};
 use crate::secure_stream::metadata::{Key, Metadata};
 #[cfg(feature = "tls")]
@@ -193,6 +193,7 @@ impl Core {
         let role = role_of(stream_type)?;
         let mut info = ClientInfo::new(target, role);
         info.validity = validity_of(stream_type);
+        info.options = options_of(stream_type);
         if is_tls {
             self.add_tls(stream_type, host, &mut info)?;
         }
@@ -217,7 +218,7 @@ impl Core {
             }
         };
         let alpn: &[&[u8]] = match info.role {
-            ClientRole::Raw => &[],
+            ClientRole::Raw | ClientRole::Udp => &[],
             #[cfg(feature = "h1")]
             ClientRole::H1 => &[b"http/1.1"],
         };
@@ -242,6 +243,19 @@ pub(in crate::secure_stream) fn validity_of(stream_type: &StreamType) -> Option<
     let secs = |secs: Option<u16>| secs.map(|secs| Duration::from_secs(secs.into()));
     let validity = Validity { ping: secs(retry.svalidping), hangup: secs(retry.svalidhup) };
     (validity != Validity::NEVER).then_some(validity)
+}
+
+/// `attr_...`.
+fn options_of(stream_type: &StreamType) -> SocketOptions {
+    let attr = &stream_type.attr;
+    let tos = [
+        (attr.low_latency, 0x10),
+        (attr.high_throughput, 0x08),
+        (attr.high_reliability, 0x04),
+        (attr.low_cost, 0x02),
+    ];
+    let tos = tos.into_iter().filter(|(is_set, _)| *is_set).fold(0, |tos, (_, bit)| tos | bit);
+    SocketOptions { tos, priority: attr.priority, ..SocketOptions::default() }
 }
 
 fn role_of(stream_type: &StreamType) -> Result<ClientRole, Cause> {

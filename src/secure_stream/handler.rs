@@ -3,6 +3,7 @@
 use super::{StreamId, StreamState};
 use crate::context::Cx;
 use std::fmt;
+use std::net::SocketAddr;
 
 /// What the application does with a stream: `lws_ss_info_t`'s callbacks of libwebsockets.
 ///
@@ -125,6 +126,7 @@ impl fmt::Debug for RxFlags {
 pub(crate) struct TxState {
     pub(crate) len: usize,
     pub(crate) is_eom: bool,
+    pub(crate) to: Option<SocketAddr>,
 }
 
 /// A piece of a message on its way out: written straight into the loop's buffer, behind the room that the protocol's
@@ -191,6 +193,11 @@ impl<'a> Tx<'a> {
     /// This piece is the last of its message.
     pub fn end_message(&mut self) {
         self.state.is_eom = true;
+    }
+
+    /// Where this datagram goes, on a socket that has no single peer. Elsewhere it says nothing.
+    pub fn to(&mut self, address: SocketAddr) {
+        self.state.to = Some(address);
     }
 
     /// This piece is the first of its message.

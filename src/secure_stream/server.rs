@@ -30,26 +30,32 @@ impl Server {
 }
 
 /// Where a server's policy wants it to listen.
-fn listen_address(stream_type: &StreamType) -> Result<Address, Error> {
-    let refuse = |why: String| Err(Error::Policy(format!("stream type {}: {why}", stream_type.name)));
+fn listen_info(stream_type: &StreamType) -> Result<ListenInfo, Error> {
+    let role = server_role(stream_type)?;
     let port = stream_type.port.unwrap_or(0);
     let Some(endpoint) = &stream_type.endpoint else {
-        return Ok(Address::Ip(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)));
+        return Ok(ListenInfo::new(all(port), role));
     };
     let text = endpoint.source();
     if let Some(path) = text.strip_prefix('+') {
-        return Ok(match path.strip_prefix('@') {
+        let address = match path.strip_prefix('@') {
             Some(name) => Address::abstract_name(name),
             None => Address::unix(path),
-        });
+        };
+        return Ok(ListenInfo::new(address, role));
     }
-    match text.trim_matches(['[', ']']).parse() {
-        Ok(ip) => Ok(Address::Ip(SocketAddr::new(ip, port))),
+    Ok(match text.trim_matches(['[', ']']).parse() {
+        Ok(ip) => ListenInfo::new(Address::Ip(SocketAddr::new(ip, port)), role),
         Err(_) if text == "localhost" || text == "lo" => {
-            Ok(Address::Ip(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)))
+            ListenInfo::new(Address::Ip(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)), role)
         }
-        Err(_) => refuse(format!("a server binds to an IP address or a Unix socket, not to \"{text}\"")),
-    }
+        // Anything else is the name of an interface.
+        Err(_) => ListenInfo { interface: Some(text.to_owned()), ..ListenInfo::new(all(port), role) },
+    })
+}
+
+fn all(port: u16) -> Address {
+    Address::Ip(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port))
 }
 
 fn server_role(stream_type: &StreamType) -> Result<ServerRole, Error> {
@@ -72,7 +78,7 @@ impl Core {
         let (vhost, is_own) = if let Some(name) = existing {
             (self.take_vhost(id, stream_type, name)?, false)
         } else {
-            let mut info = ListenInfo::new(listen_address(stream_type)?, server_role(stream_type)?);
+            let mut info = listen_info(stream_type)?;
             info.name = Some(stream_type.name.clone());
             info.validity = validity_of(stream_type);
             add_identity(stream_type, &mut info)?;

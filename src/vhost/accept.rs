@@ -32,10 +32,7 @@ impl Core {
     /// An accepted connection is up. It finds its user now, or when it has said whom it means.
     pub(crate) fn find_user(&mut self, id: WsiId) {
         let Some(vhost) = self.wsis.get(id).and_then(|wsi| wsi.vhost) else { return self.close(id, None) };
-        #[cfg(feature = "tls")]
-        let is_decided = self.wsis.get(id).is_some_and(|wsi| wsi.tls.is_some());
-        #[cfg(not(feature = "tls"))]
-        let is_decided = false;
+        let is_decided = self.wsis.get(id).is_some_and(Wsi::is_tls);
         if is_decided || !self.is_undecided(vhost) {
             self.effects.push_back(Effect::Accept(id));
         } else {
@@ -136,6 +133,11 @@ impl Context {
     /// A connection for `vhost`, or for another one of the same listener.
     fn greet(&mut self, vhost_id: VhostId, socket: Socket, peer: Option<Address>) {
         let core = &mut self.core;
+        if let Some(ip) = peer.as_ref().and_then(Address::ip).map(|address| address.ip())
+            && !core.peers.enter(ip)
+        {
+            return log::info!(target: "millstream::vhost", "{ip} has as many connections as it may");
+        }
         let Some(vhost) = core.vhosts.get(vhost_id) else { return };
         let mut wsi = Wsi::new(None, vhost.role.start(), Binding::None, WsiState::Connecting);
         wsi.vhost = Some(vhost_id);

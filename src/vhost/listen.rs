@@ -73,6 +73,9 @@ pub struct ListenInfo {
     pub name: Option<String>,
     /// On what: an IP address with a port, 0 for any that is free, or a Unix socket.
     pub address: Address,
+    /// On one network interface only, by its name (`SO_BINDTODEVICE`); an IP address of any other sort than "all" does the
+    /// same without it.
+    pub interface: Option<String>,
     /// What accepted connections speak.
     pub role: ServerRole,
     /// The identity to show to clients; `None` serves without TLS.
@@ -94,6 +97,7 @@ impl ListenInfo {
     pub fn new(address: Address, role: ServerRole) -> Self {
         Self {
             name: None,
+            interface: None,
             address,
             role,
             #[cfg(feature = "tls")]
@@ -128,7 +132,7 @@ impl Core {
         let is_tls = false;
         let (listener, address) = match self.listener_to_share(&info, is_tls)? {
             Some(shared) => (shared, info.address),
-            None => self.open_listener(info.address, info.reuse_port)?,
+            None => self.open_listener(info.address, info.reuse_port, info.interface)?,
         };
         let name = info.name.map(|name| name.to_ascii_lowercase().into_boxed_str());
         log::info!(target: "millstream::vhost", "{}: listens on {address}", name.as_deref().unwrap_or("nameless"));
@@ -180,14 +184,21 @@ impl Core {
         Ok(Some(there.listener))
     }
 
-    fn open_listener(&mut self, address: Address, reuse_port: bool) -> Result<(WsiId, Address), Error> {
+    fn open_listener(
+        &mut self,
+        address: Address,
+        reuse_port: bool,
+        interface: Option<String>,
+    ) -> Result<(WsiId, Address), Error> {
         if self.wsis.len() >= self.max_connections {
             return Err(Error::Full("no listener fits: max_connections is reached"));
         }
         let role = Role::Listen(Box::new(Listener { vhosts: Vec::new() }));
         let listener = self.wsis.insert(Wsi::new(None, role, Binding::None, WsiState::Open));
-        let options = ListenOptions { reuse_port: reuse_port || self.reuse_port, ..ListenOptions::default() };
-        match self.plat.listen(&address, options, listener.0.to_token()) {
+        let reuse_port = reuse_port || self.reuse_port;
+        let interface = interface.map(String::into_boxed_str);
+        let options = ListenOptions { reuse_port, interface, ..ListenOptions::default() };
+        match self.plat.listen(&address, &options, listener.0.to_token()) {
             Ok(socket) => {
                 let address = socket.local_address().unwrap_or(address);
                 if let Some(wsi) = self.wsis.get_mut(listener) {

@@ -3,12 +3,14 @@
 
 mod accept;
 mod listen;
+mod peers;
 mod select;
 
 #[cfg(feature = "tls")]
 pub use listen::ClientCerts;
 pub(crate) use listen::Listener;
 pub use listen::{ListenInfo, ServerRole};
+pub(crate) use peers::Peers;
 
 use crate::context::Core;
 use crate::context::arena::id;

@@ -4,6 +4,7 @@ use super::{Binding, Flags, Wait, WsiId, WsiState};
 use crate::cause::Cause;
 use crate::context::{Context, Core, Effect};
 use crate::plat::Socket;
+use crate::role::Role;
 
 /// What a connection without a user still does before it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Core {
         self.unbind(id, cause);
         let linger = self.timeouts.linger;
         let Some(wsi) = self.wsis.get_mut(id) else { return };
-        if wsi.state() != WsiState::Open {
+        if wsi.state() != WsiState::Open || matches!(wsi.role, Role::Udp(_)) {
             return self.remove(id);
         }
         // Bytes of the peer that nobody will read would turn our close into a reset.
@@ -67,6 +68,11 @@ impl Core {
         self.validity_stop(id);
         let Some(mut wsi) = self.wsis.remove(id) else { return };
         debug_assert!(matches!(wsi.binding, Binding::None), "{id} is removed under its user");
+        if wsi.flags.has(Flags::ACCEPTED)
+            && let Some(peer) = wsi.rare.as_ref().and_then(|rare| rare.peer.as_ref()?.ip())
+        {
+            self.peers.leave(peer.ip());
+        }
         for buffer in [&mut wsi.rest, &mut wsi.front, &mut wsi.unsent] {
             self.spares.take_back(buffer);
         }

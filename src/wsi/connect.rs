@@ -3,7 +3,7 @@
 use super::{Binding, Flags, Wait, Wsi, WsiId, WsiState};
 use crate::cause::{Cause, Failure, Phase, Reason, TcpFailure};
 use crate::context::{Context, Core, Effect};
-use crate::plat::Address;
+use crate::plat::{Address, Socket, SocketOptions};
 use crate::role::Role;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -41,6 +41,8 @@ impl std::fmt::Display for Target {
 pub enum ClientRole {
     /// Bytes as they come.
     Raw,
+    /// Datagrams, to and from one peer.
+    Udp,
     /// HTTP/1.1.
     #[cfg(feature = "h1")]
     H1,
@@ -56,6 +58,8 @@ pub struct ClientInfo {
     pub tls: Option<crate::tls_identity::ClientTls>,
     /// What to speak there.
     pub role: ClientRole,
+    /// The interface or address that it comes from, and how the network is asked to treat it.
+    pub options: SocketOptions,
     /// How long it may go without a sign of life; `None` leaves that to the context.
     pub validity: Option<super::Validity>,
 }
@@ -68,6 +72,7 @@ impl ClientInfo {
             #[cfg(feature = "tls")]
             tls: None,
             role,
+            options: SocketOptions::default(),
             validity: None,
         }
     }
@@ -155,7 +160,7 @@ impl Core {
                 return self.close(id, Some(cause));
             };
             connecting.current = Some(address.clone());
-            let opened = self.plat.connect(&address, id.0.to_token());
+            let opened = self.open_socket(id, &address);
             let Some(wsi) = self.wsis.get_mut(id) else { return };
             wsi.enter(id, WsiState::Connecting);
             match opened {
@@ -165,6 +170,21 @@ impl Core {
                 }
                 Err(error) => self.note_failure(id, Phase::Connecting, TcpFailure::from(&error)),
             }
+        }
+    }
+
+    fn open_socket(&mut self, id: WsiId, address: &Address) -> std::io::Result<Socket> {
+        let Some(wsi) = self.wsis.get(id) else { return Err(std::io::ErrorKind::NotConnected.into()) };
+        let info = wsi.rare.as_ref().and_then(|rare| rare.pool_key.clone());
+        let options = info.as_ref().map(|info| info.options.clone()).unwrap_or_default();
+        #[cfg(feature = "tls")]
+        if matches!(wsi.role, Role::Udp(_)) && info.as_ref().is_some_and(|info| info.tls.is_some()) {
+            return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "datagrams have no TLS"));
+        }
+        match (&wsi.role, address.ip()) {
+            (Role::Udp(_), Some(peer)) => self.udp_connect(id, peer, &options),
+            (Role::Udp(_), None) => Err(std::io::ErrorKind::InvalidInput.into()),
+            _ => self.plat.connect(address, &options, id.0.to_token()),
         }
     }
 
@@ -256,8 +276,11 @@ impl Context {
         if !wsi.flags.any(Flags::WRITABLE | Flags::READ_CLOSED) {
             return;
         }
+        let is_udp = matches!(wsi.role, Role::Udp(_));
         let Some(socket) = &mut wsi.socket else { return };
         match socket.take_error() {
+            // There is no connecting, and so no failing either.
+            _ if is_udp => {}
             Ok(None) if socket.is_connected() => {}
             Ok(None) => return wsi.flags.clear(Flags::WRITABLE),
             Ok(Some(error)) | Err(error) => {

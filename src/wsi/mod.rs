@@ -13,6 +13,7 @@ mod state;
 mod timeout;
 #[cfg(feature = "tls")]
 mod tls;
+mod udp;
 mod validity;
 mod write;
 
@@ -22,6 +23,8 @@ pub(crate) use connect::{Connecting, PoolKey};
 pub use protocol::{Acceptor, Protocol};
 pub(crate) use state::WsiState;
 pub(crate) use timeout::{Deadline, Wait};
+pub use udp::UdpInfo;
+pub(crate) use udp::{Udp, UdpLoss};
 pub use validity::Validity;
 pub(crate) use validity::ValidityClock;
 
@@ -175,6 +178,17 @@ impl Wsi {
     #[cfg(not(feature = "tls"))]
     #[allow(clippy::unused_self)]
     pub(crate) fn has_plain(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[allow(clippy::unused_self)]
+    pub(crate) fn is_tls(&self) -> bool {
         false
     }
 

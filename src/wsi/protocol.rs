@@ -6,6 +6,7 @@ use crate::context::Cx;
 use crate::http::Head;
 use crate::plat::Address;
 use crate::{Flow, Tx, TxFlow};
+use std::net::SocketAddr;
 
 /// What a connection tells to user code that is bound to it.
 ///
@@ -60,6 +61,12 @@ pub trait Protocol {
 
     /// Payload, as it arrives: a piece of the body where the role is http.
     fn rx(&mut self, cx: &mut Cx<'_>, me: WsiId, payload: &[u8]) -> Flow;
+
+    /// A datagram, whole, on a socket of role `udp`. Leaves it to `rx` unless it is implemented.
+    fn datagram(&mut self, cx: &mut Cx<'_>, me: WsiId, from: SocketAddr, payload: &[u8]) -> Flow {
+        let _ = from;
+        self.rx(cx, me, payload)
+    }
 
     /// The http message is complete; `trailers` holds what came behind its body, mostly nothing.
     fn end(&mut self, cx: &mut Cx<'_>, me: WsiId, trailers: &Head) -> Flow {

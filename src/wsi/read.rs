@@ -45,6 +45,7 @@ impl Context {
             #[cfg(not(feature = "tls"))]
             WsiState::Handshaking => {}
             WsiState::Open if matches!(wsi.role, Role::Listen(_)) => self.serve_listener(id),
+            WsiState::Open if matches!(wsi.role, Role::Udp(_)) => self.serve_udp(id),
             WsiState::Open => self.serve_open(id),
             WsiState::Flushing => {
                 let mut scratch = std::mem::take(&mut self.scratch);

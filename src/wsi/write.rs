@@ -128,6 +128,10 @@ impl Context {
             }
             let Some(wsi) = self.core.wsis.get_mut(id) else { return };
             if !wsi.flags.has(Flags::WRITABLE) {
+                // What can only be read never says that it can be written, and does not have to.
+                if wsi.state() == WsiState::Flushing && wsi.front.is_empty() && !wsi.is_tls() {
+                    self.flushed(id);
+                }
                 return;
             }
             let asked = wsi.flags.has(Flags::WANT_TX) && wsi.state() == WsiState::Open;

@@ -3,9 +3,9 @@
 use super::conn::EndState;
 use super::{Network, next_random};
 use crate::plat::waker::Bell;
-use crate::plat::{Address, ListenOptions, Ready, Resolution, Socket, Us, WaitOutcome, Waker};
+use crate::plat::{Address, ListenOptions, Ready, Resolution, Socket, SocketOptions, Us, WaitOutcome, Waker};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ pub(crate) struct SimSocket {
 enum What {
     Listener,
     End(u8),
+    Udp,
 }
 
 impl Host {
@@ -71,7 +72,12 @@ impl Host {
         Socket::Sim(SimSocket { network: self.network.clone(), index: index as u32, what })
     }
 
-    pub(crate) fn listen(&self, address: &Address, options: ListenOptions, token: u64) -> io::Result<Socket> {
+    pub(crate) fn listen(
+        &self,
+        address: &Address,
+        options: &ListenOptions,
+        token: u64,
+    ) -> io::Result<Socket> {
         let mut net = self.network.0.borrow_mut();
         net.fallible("listen")?;
         let backlog = usize::try_from(options.backlog).unwrap_or(1);
@@ -92,7 +98,8 @@ impl Host {
         Ok(Some((self.socket(conn, What::End(1)), peer)))
     }
 
-    pub(crate) fn connect(&self, address: &Address, token: u64) -> io::Result<Socket> {
+    /// A simulated host has one interface and one address.
+    pub(crate) fn connect(&self, address: &Address, _: &SocketOptions, token: u64) -> io::Result<Socket> {
         let mut net = self.network.0.borrow_mut();
         net.fallible("connect")?;
         let index = net.connect(self.index, address, Some(token))?;
@@ -169,10 +176,26 @@ impl Host {
 }
 
 impl SimSocket {
+    pub(super) fn udp(network: Network, key: u32) -> Socket {
+        Socket::Sim(Self { network, index: key, what: What::Udp })
+    }
+
+    pub(crate) fn send_to(&self, bytes: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
+        let mut net = self.network.0.borrow_mut();
+        net.fallible("send")?;
+        net.udp_send(self.index, to, bytes)
+    }
+
+    pub(crate) fn receive_from(&self, into: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let mut net = self.network.0.borrow_mut();
+        net.fallible("receive")?;
+        net.udp_receive(self.index, into)
+    }
+
     fn end(&self) -> io::Result<usize> {
         match self.what {
             What::End(end) => Ok(usize::from(end)),
-            What::Listener => Err(io::ErrorKind::InvalidInput.into()),
+            What::Listener | What::Udp => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
 
@@ -212,6 +235,7 @@ impl SimSocket {
         let mut net = self.network.0.borrow_mut();
         match self.what {
             What::Listener => net.listeners.get(self.index as usize).map(|listener| listener.address.clone()),
+            What::Udp => net.udp.get(&self.index).map(|end| Address::Ip(end.address)),
             What::End(end) => {
                 let (_, conn) = net.conns.get_mut(self.index as usize)?;
                 conn.end(usize::from(end)).address.clone()
@@ -225,6 +249,7 @@ impl Drop for SimSocket {
         let mut net = self.network.0.borrow_mut();
         match self.what {
             What::Listener => net.unlisten(self.index as usize),
+            What::Udp => drop(net.udp.remove(&self.index)),
             What::End(end) => net.close(self.index as usize, usize::from(end)),
         }
     }

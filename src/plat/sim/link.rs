@@ -13,6 +13,8 @@ pub struct Link {
     pub bandwidth: u64,
     /// The most that arrives at once; 0 is without limit. 1 makes every byte arrive alone.
     pub segment: usize,
+    /// Of 100 datagrams, so many are lost. Byte streams lose nothing: what TCP would send again arrives.
+    pub loss: u8,
     /// What one side may send before the other has read: the receive window.
     pub window: usize,
 }
@@ -25,6 +27,7 @@ impl Default for Link {
             jitter: Duration::ZERO,
             bandwidth: 0,
             segment: 0,
+            loss: 0,
             window: 64 * 1024,
         }
     }
@@ -37,6 +40,7 @@ impl Link {
         jitter: Duration::ZERO,
         bandwidth: 0,
         segment: 0,
+        loss: 0,
         window: 64 * 1024,
     };
 

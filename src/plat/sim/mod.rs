@@ -20,12 +20,14 @@
 //! ```
 
 mod conn;
+mod datagram;
 mod drive;
 mod host;
 mod link;
 mod net;
 mod raw;
 
+pub use datagram::RawUdp;
 pub use host::Host;
 pub(crate) use host::SimSocket;
 pub use link::Link;
@@ -163,6 +165,14 @@ impl Network {
     /// The port is taken.
     pub fn listen(&self, host: &Host, port: u16) -> std::io::Result<RawListener> {
         RawListener::new(host.clone(), port)
+    }
+
+    /// A datagram socket of the test's own on a host.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub fn udp(&self, host: &Host, port: u16) -> std::io::Result<RawUdp> {
+        RawUdp::new(host.clone(), port)
     }
 
     /// A connection of the test's own from a host to an address.

@@ -1,6 +1,7 @@
 //! The network's own state, and what happens on it.
 
 use super::conn::{Conn, End, EndState, Packet};
+use super::datagram::{Datagram, UdpEnd};
 use super::link::Link;
 use super::next_random;
 use crate::cause::DnsFailure;
@@ -14,8 +15,9 @@ use std::time::Duration;
 
 /// What is due at some time.
 #[derive(Debug)]
-enum Event {
+pub(super) enum Event {
     Packet(usize, u64, Packet),
+    Datagram(Datagram),
     /// A name's answer reaches a host.
     Name(usize, Resolution),
 }
@@ -24,7 +26,7 @@ enum Event {
 #[derive(Debug)]
 pub(super) struct HostState {
     pub(super) ip: IpAddr,
-    is_up: bool,
+    pub(super) is_up: bool,
     next_port: u16,
     /// Edges that its context has not heard of, in the order in which they came.
     ready: VecDeque<u64>,
@@ -54,6 +56,8 @@ pub(super) struct Net {
     pub(super) conns: Slab<(u64, Conn)>,
     conn_count: u64,
     pub(super) listeners: Slab<Listener>,
+    pub(super) udp: BTreeMap<u32, UdpEnd>,
+    pub(super) udp_count: u32,
     by_address: HashMap<(usize, Address), usize>,
     pub(super) default_link: Link,
     links: HashMap<(usize, usize), Link>,
@@ -83,6 +87,8 @@ impl Net {
             conns: Slab::new(),
             conn_count: 0,
             listeners: Slab::new(),
+            udp: BTreeMap::new(),
+            udp_count: 0,
             by_address: HashMap::new(),
             default_link: Link::default(),
             links: HashMap::new(),
@@ -145,6 +151,7 @@ impl Net {
             let Some((_, event)) = self.events.pop_first() else { return };
             match event {
                 Event::Packet(conn, count, packet) => self.arrive(conn, count, packet),
+                Event::Datagram(datagram) => self.datagram_arrives(datagram),
                 Event::Name(host, resolution) => {
                     if let Some(host) = self.hosts.get_mut(host) {
                         host.resolutions.push_back(resolution);
@@ -155,7 +162,7 @@ impl Net {
         self.now = self.now.max(at);
     }
 
-    fn schedule(&mut self, at: Us, event: Event) {
+    pub(super) fn schedule(&mut self, at: Us, event: Event) {
         self.seq += 1;
         self.events.insert((at, self.seq), event);
     }
@@ -185,9 +192,17 @@ impl Net {
     /// The host that an address belongs to, as seen from one.
     fn host_of(&self, from: usize, address: &Address) -> Option<usize> {
         match address {
-            Address::Ip(address) if !address.ip().is_loopback() => self.by_ip.get(&address.ip()).copied(),
+            Address::Ip(address) => self.host_at(from, address.ip()),
             _ => Some(from),
         }
+    }
+
+    pub(super) fn host_at(&self, from: usize, ip: IpAddr) -> Option<usize> {
+        if ip.is_loopback() { Some(from) } else { self.by_ip.get(&ip).copied() }
+    }
+
+    pub(super) fn is_link_down(&self, a: usize, b: usize) -> bool {
+        self.down.contains(&pair(a, b))
     }
 
     /// The address by which a listener is found: wherever it is bound, that is its port.
@@ -198,7 +213,7 @@ impl Net {
         }
     }
 
-    fn link(&self, a: usize, b: usize) -> Link {
+    pub(super) fn link(&self, a: usize, b: usize) -> Link {
         if a == b {
             Link::LOOPBACK
         } else {
@@ -212,7 +227,7 @@ impl Net {
 
     fn is_cut(&self, conn: &Conn) -> bool {
         let [a, b] = &conn.ends;
-        self.down.contains(&pair(a.host, b.host))
+        self.is_link_down(a.host, b.host)
     }
 
     pub(super) fn set_down(&mut self, a: usize, b: usize, down: bool) {
@@ -307,7 +322,7 @@ impl Net {
         self.by_address.contains_key(&(host, Self::key(&Address::Ip(SocketAddr::from(([0, 0, 0, 0], port))))))
     }
 
-    fn ephemeral(&mut self, host: usize) -> u16 {
+    pub(super) fn ephemeral(&mut self, host: usize) -> u16 {
         let Some(host) = self.hosts.get_mut(host) else { return 1 };
         host.next_port = host.next_port.checked_add(1).unwrap_or(40_000);
         host.next_port

@@ -20,7 +20,7 @@ impl Context {
                 }
             }
             WsiEvent::Rx(payload) => self.call_rx(id, payload, RxFlags::default()),
-            WsiEvent::Request(_) | WsiEvent::Response(_) | WsiEvent::End(_) => {}
+            WsiEvent::Request(_) | WsiEvent::Response(_) | WsiEvent::Datagram(..) | WsiEvent::End(_) => {}
         }
     }
 

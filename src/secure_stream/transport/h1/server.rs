@@ -18,7 +18,7 @@ impl Context {
         event: WsiEvent<'_>,
     ) {
         match event {
-            WsiEvent::Established | WsiEvent::Response(_) => {}
+            WsiEvent::Established | WsiEvent::Response(_) | WsiEvent::Datagram(..) => {}
             WsiEvent::Request(head) => self.core.h1_request(id, head),
             WsiEvent::Rx(payload) => self.h1_rx(id, payload),
             WsiEvent::End(_) => {
