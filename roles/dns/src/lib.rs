@@ -7,6 +7,9 @@
 //! | `message.rs` | queries out, answers in, trusting nothing |
 //! | `hosts.rs` | `/etc/hosts` |
 //! | `resolv_conf.rs` | `/etc/resolv.conf` |
+//! | `special.rs` | names that no server is asked for |
+//! | `cache.rs` | what servers said, as long as it is true |
+//! | `resolver.rs`, `resolver/` | lookups, the queries that they share, whom to ask when |
 #![no_std]
 #![cfg_attr(
     not(test),
@@ -17,15 +20,20 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod cache;
 mod hosts;
 pub mod message;
 mod name;
 mod resolv_conf;
+mod resolver;
+mod special;
 
 pub use hosts::Hosts;
 pub use name::{Name, NameError};
 pub use resolv_conf::{NameServer, ResolvConf};
+pub use resolver::{Event, Output, Resolver, SocketId, Transport};
 
+use core::fmt;
 use core::net::IpAddr;
 
 /// The two kinds of addresses.
@@ -47,6 +55,7 @@ impl Family {
     }
 
     /// The other one.
+    #[must_use]
     pub const fn other(self) -> Self {
         match self {
             Self::V4 => Self::V6,
@@ -54,6 +63,49 @@ impl Family {
         }
     }
 }
+
+/// Why there are no addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The name does not exist.
+    NoSuchName,
+    /// The name exists, without addresses of this family.
+    NoAddress,
+    /// Servers would not answer, could not, or were not there.
+    ServerFailure,
+    /// Servers were silent.
+    Timeout,
+    /// Servers said what makes no sense, or aliases without end.
+    Malformed,
+    /// The name is none.
+    BadName(NameError),
+    /// So much is under way that there is no room for more.
+    TooMany,
+}
+
+impl Failure {
+    /// It is a server's word on the name; another server would say the same.
+    pub(crate) const fn is_absence(self) -> bool {
+        matches!(self, Self::NoSuchName | Self::NoAddress)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSuchName => "no such name",
+            Self::NoAddress => "no address of this family",
+            Self::ServerFailure => "no server could answer",
+            Self::Timeout => "no server answered in time",
+            Self::Malformed => "a malformed answer",
+            Self::BadName(error) => return error.fmt(f),
+            Self::TooMany => "too many lookups",
+        })
+    }
+}
+
+impl core::error::Error for Failure {}
 
 /// How much of what is taken from files, servers and callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +126,8 @@ pub struct Limits {
     pub ttl: u32,
     /// Seconds that the absence of addresses is kept (RFC 2308 5). 900.
     pub negative_ttl: u32,
+    /// Datagrams on one socket that are no answer to what was asked, before the server is asked over TCP. 16.
+    pub foreign: u8,
     /// Names taken from hosts. 65,536.
     pub host_names: u32,
     /// Servers taken from resolv.conf. 3, as many as the C library takes.
@@ -93,6 +147,7 @@ impl Default for Limits {
             aliases: 8,
             ttl: 86_400,
             negative_ttl: 900,
+            foreign: 16,
             host_names: 65_536,
             servers: 3,
             search: 16,

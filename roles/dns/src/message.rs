@@ -232,10 +232,10 @@ impl<'a> Sections<'a> {
         };
         let (answer, authority, additional) =
             (section(answers)?, section(authorities)?, section(additionals)?);
-        let mut options = additional.iter().filter(|record| record.record_type == TYPE_OPT);
+        let mut options = additional.iter().filter(|record| record.kind == TYPE_OPT);
         let extended_rcode = options.next().map_or(0, |opt| (opt.ttl >> 24) as u16);
         // RFC 6891 6.1.1: one at most, and nowhere else.
-        let elsewhere = answer.iter().chain(&authority).any(|record| record.record_type == TYPE_OPT);
+        let elsewhere = answer.iter().chain(&authority).any(|record| record.kind == TYPE_OPT);
         if elsewhere || options.next().is_some() {
             return Err(AnswerError::Malformed);
         }
@@ -317,7 +317,7 @@ struct Chain {
 
 impl Record<'_> {
     fn is(&self, record_type: u16) -> bool {
-        self.class == CLASS_IN && self.record_type == record_type
+        self.class == CLASS_IN && self.kind == record_type
     }
 
     fn is_of(&self, name: &Name) -> bool {

@@ -207,8 +207,8 @@ mod tests {
         assert_eq!(search("search a b\ndomain c d\n"), ["c"]);
         assert_eq!(search("domain c\nsearch a . b\n"), ["a", "b"]);
         assert_eq!(search("search a\nsearch\n"), [""; 0]);
-        let many: String = (0..20).map(|n| format!(" d{n}")).collect();
-        let conf = parse(&format!("search{many}\n"));
+        let many = (0..20).map(|n| format!("d{n}")).collect::<Vec<_>>().join(" ");
+        let conf = parse(&format!("search {many}\n"));
         assert_eq!((conf.search.len(), conf.ignored), (16, 4));
     }
 

@@ -116,7 +116,8 @@ impl NameRef {
 #[derive(Clone, Debug)]
 pub(super) struct Record<'a> {
     owner: Reader<'a>,
-    pub(super) record_type: u16,
+    /// TYPE (RFC 1035 3.2.2).
+    pub(super) kind: u16,
     pub(super) class: u16,
     /// Seconds, but for OPT.
     pub(super) ttl: u32,
@@ -127,18 +128,18 @@ impl<'a> Record<'a> {
     pub(super) fn read(reader: &mut Reader<'a>) -> Option<Self> {
         let owner = reader.clone();
         reader.name()?;
-        let (record_type, class, raw_ttl) = (reader.u16()?, reader.u16()?, reader.u32()?);
+        let (kind, class, raw_ttl) = (reader.u16()?, reader.u16()?, reader.u32()?);
         let len = usize::from(reader.u16()?);
         let data = Reader { message: reader.message, at: reader.at, end: reader.at + len };
         reader.take(len)?;
-        let ttl = if record_type == TYPE_OPT { raw_ttl } else { ttl(raw_ttl) };
-        let record = Self { owner, record_type, class, ttl, data };
+        let ttl = if kind == TYPE_OPT { raw_ttl } else { ttl(raw_ttl) };
+        let record = Self { owner, kind, class, ttl, data };
         record.is_whole().then_some(record)
     }
 
     fn is_whole(&self) -> bool {
         let mut data = self.data_reader();
-        match self.record_type {
+        match self.kind {
             TYPE_A => data.rest() == 4,
             TYPE_AAAA => data.rest() == 16,
             TYPE_CNAME => data.name().is_some() && data.rest() == 0,
