@@ -10,6 +10,8 @@
 //! | `special.rs` | names that no server is asked for |
 //! | `cache.rs` | what servers said, as long as it is true |
 //! | `resolver.rs`, `resolver/` | lookups, the queries that they share, whom to ask when |
+//! | `order.rs` | which address is to be tried before which (RFC 6724) |
+//! | `race.rs` | which address is tried when (RFC 8305) |
 #![no_std]
 #![cfg_attr(
     not(test),
@@ -24,12 +26,16 @@ mod cache;
 mod hosts;
 pub mod message;
 mod name;
+mod order;
+mod race;
 mod resolv_conf;
 mod resolver;
 mod special;
 
 pub use hosts::Hosts;
 pub use name::{Name, NameError};
+pub use order::sort;
+pub use race::{ATTEMPT_DELAY, RESOLUTION_DELAY, Race};
 pub use resolv_conf::{NameServer, ResolvConf};
 pub use resolver::{Event, Output, Resolver, SocketId, Transport};
 
