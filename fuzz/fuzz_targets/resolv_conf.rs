@@ -1,0 +1,7 @@
+#![no_main]
+
+#[path = "../bodies/dns.rs"]
+#[allow(dead_code)]
+mod dns;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| dns::resolv_conf(data));
