@@ -165,6 +165,8 @@ mod tests {
         assert_turned(&[("10.1.2.3", "10.1.2.4"), ("2001:db8:1::1", "2001:db8:1::2")]);
         // Prefer smaller scope.
         assert_turned(&[("2001:db8:1::1", "2001:db8:1::2"), ("fe80::1", "fe80::2")]);
+        // It counts more than how near the network is.
+        assert_turned(&[("2001:db8:1::1", "2001:db8:1::2"), ("fe80::1", "fe90::2")]);
         // Prefer matching label.
         assert_turned(&[("2001:db8:1::1", "2002:c633:6401::2"), ("2002:c633:6401::1", "2002:c633:6401::2")]);
         // Prefer higher precedence.

@@ -139,7 +139,7 @@ impl Race {
         let count = self.running.len();
         self.running.retain(|&running| running != address);
         if self.running.len() < count {
-            self.not_before = self.not_before.min(now);
+            self.not_before = now;
         }
     }
 
@@ -303,6 +303,15 @@ mod tests {
         assert!(race.exhausted());
         race.addresses(V4, [v4(7)], 0);
         assert_eq!((race.poll(u64::MAX), race.next_due()), (None, None));
+    }
+
+    #[test]
+    fn who_has_run_is_not_taken_again() {
+        let mut race = Race::new(V6);
+        race.addresses(V6, [v6(1)], 0);
+        assert_eq!(race.poll(0), Some(v6(1)));
+        race.addresses(V6, [v6(1)], 0);
+        assert_eq!(race.next_due(), None);
     }
 
     #[test]

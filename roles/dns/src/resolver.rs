@@ -320,9 +320,7 @@ impl Resolver {
     fn finish(&mut self, key: &Key, known: &Known, ttl: u32, now: u64) {
         self.close(key);
         let Some(query) = self.queries.remove(key) else { return };
-        if known.as_ref().map_or_else(|failure| failure.is_absence(), |_| true) {
-            self.cache.insert(key.clone(), known.clone(), ttl, now);
-        }
+        self.cache.insert(key.clone(), known.clone(), ttl, now);
         for id in query.waiting {
             if self.answer(id, key.1, known.clone()) {
                 self.next_candidate(id, now);

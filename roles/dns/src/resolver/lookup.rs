@@ -79,11 +79,10 @@ impl Lookup {
                 // to another host than the one that was meant.
                 self.is_settled |= !known.as_ref().is_err_and(|failure| failure.is_absence());
                 *self.progress(family) = Progress::Told;
-                let other = self.progress(family.other());
-                let waited = if let Progress::Nothing(failure) = *other { Some(failure) } else { None };
-                if waited.is_some() {
-                    *other = Progress::Told;
-                }
+                let waited = match self.progress(family.other()) {
+                    Progress::Nothing(failure) => Some(*failure),
+                    Progress::Asking(_) | Progress::Told => None,
+                };
                 Verdict::Tell(known, waited)
             }
         }

@@ -64,7 +64,7 @@ pub(super) enum Step {
     Wait,
     /// Ask, through a new socket.
     Ask(Transport),
-    /// Tell those who wait, and keep it for so many seconds.
+    /// Tell those who wait, and keep it for so many seconds; a failure of servers for none.
     Done(Known, u32),
 }
 
@@ -123,14 +123,12 @@ impl Query {
         let Some(Attempt { question, channel: Channel::Stream(buffer), .. }) = &mut self.attempt else {
             return Step::Wait;
         };
-        let parsed = match message(buffer, bytes) {
-            None => return Step::Wait,
-            Some(message) => question.parse_answer(message, limits),
-        };
-        match parsed {
-            // Nobody is asked anything else in this connection, and there is no more room than here.
-            Err(AnswerError::Foreign) | Ok(Answer::Truncated) => self.next_server(Failure::Malformed),
-            other => self.judge(other, limits),
+        match message(buffer, bytes) {
+            None => Step::Wait,
+            Some(message) => {
+                let parsed = question.parse_answer(message, limits);
+                self.judge(parsed, limits)
+            }
         }
     }
 
@@ -155,10 +153,9 @@ impl Query {
                 self.edns = false;
                 Step::Ask(Transport::Udp)
             }
-            Ok(Answer::NotUnderstood | Answer::Failed(_) | Answer::Truncated) => {
-                self.next_server(Failure::ServerFailure)
-            }
-            Err(_) => self.next_server(Failure::Malformed),
+            Ok(Answer::NotUnderstood | Answer::Failed(_)) => self.next_server(Failure::ServerFailure),
+            // In a connection nobody is asked anything else, and there is no more room elsewhere.
+            Ok(Answer::Truncated) | Err(_) => self.next_server(Failure::Malformed),
         }
     }
 
