@@ -19,6 +19,7 @@
 
 pub mod cause;
 mod context;
+mod dns;
 mod error;
 pub mod manual;
 mod plat;
@@ -33,6 +34,7 @@ mod tls_identity;
 mod vhost;
 mod wsi;
 
+pub use crate::dns::Names;
 pub use ::http;
 pub use cause::Cause;
 pub use context::{Census, Context, ContextBuilder, Cx, Remote, SulId, Timeouts};

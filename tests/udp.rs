@@ -46,13 +46,15 @@ struct Heard {
     closed: Option<String>,
 }
 
+type Open = Rc<RefCell<Vec<(u8, u16, Option<SulId>)>>>;
+
 /// Asks numbered questions, each again by the scheme until it is answered.
 struct Asker {
     heard: Rc<RefCell<Heard>>,
     retry: RetryPolicy,
     to_ask: VecDeque<u8>,
     /// How often each unanswered question was asked, and the timer of the next time.
-    open: Rc<RefCell<Vec<(u8, u16, Option<SulId>)>>>,
+    open: Open,
 }
 
 impl Asker {

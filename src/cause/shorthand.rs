@@ -40,11 +40,6 @@ impl Cause {
         Failure::new(Phase::Resolving, failure).into()
     }
 
-    /// A name without an address.
-    pub(crate) fn no_address() -> Self {
-        Failure::new(Phase::Resolving, DnsFailure::NoAddress).into()
-    }
-
     pub(crate) fn protocol(words: &str) -> Self {
         Failure::new(Phase::Answering, Reason::Protocol(Words::from(words))).into()
     }

@@ -5,6 +5,7 @@ use super::remote::Calls;
 use super::scratch::{Scratch, Spares};
 use super::sul::Suls;
 use super::{Context, Core, Handlers};
+use crate::dns::{Dns, Names};
 use crate::error::Error;
 use crate::http::Head;
 use crate::plat::{Plat, PollHost, sim};
@@ -61,6 +62,7 @@ pub struct ContextBuilder {
     timeouts: Timeouts,
     validity: Validity,
     max_connections_per_peer: usize,
+    names: Names,
     udp_loss: UdpLoss,
     max_connections: usize,
     reuse_port: bool,
@@ -84,6 +86,7 @@ impl ContextBuilder {
             timeouts: Timeouts::default(),
             validity: Validity::default(),
             max_connections_per_peer: 0,
+            names: Names::default(),
             udp_loss: UdpLoss::default(),
             max_connections: 100_000,
             reuse_port: false,
@@ -132,6 +135,12 @@ impl ContextBuilder {
     /// at once. 0, which is without limit, unless it is set.
     pub fn max_connections_per_peer(mut self, most: usize) -> Self {
         self.max_connections_per_peer = most;
+        self
+    }
+
+    /// Says how names are turned into addresses, in place of what the system's files say.
+    pub fn names(mut self, names: Names) -> Self {
+        self.names = names;
         self
     }
 
@@ -192,6 +201,7 @@ impl ContextBuilder {
             #[cfg(feature = "tls")]
             tls: crate::tls_identity::Identities::new(plat.wall_secs()),
             plat,
+            dns: Dns::new(self.names),
             policy: Rc::new(self.policy),
             timeouts: self.timeouts,
             validity: self.validity,

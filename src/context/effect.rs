@@ -34,6 +34,8 @@ pub(crate) enum Effect {
     Ping(WsiId),
     /// User code is done with its connection.
     Released(WsiId),
+    /// The resolver has something to do, or to tell.
+    Names,
     /// A source asks the sink of its type.
     JoinSink(StreamId),
     /// A stream whose peer is a stream may send.
@@ -111,6 +113,7 @@ impl Context {
                     protocol.closed(&mut self.core.enter_user(), wsi, cause.as_ref());
                 }
             }
+            Effect::Closed { wsi, binding: Binding::Names, .. } => self.core.dns_closed(wsi),
             Effect::Closed { .. } => {}
             Effect::CloseWsi(id) => self.core.close_flushed(id, None),
             Effect::Ping(id) => {
@@ -122,6 +125,7 @@ impl Context {
                 self.core.release(id);
                 drop(self.handlers.protocols.remove(id));
             }
+            Effect::Names => self.core.serve_names(),
             Effect::JoinSink(id) => self.join_sink(id),
             Effect::PeerTx(id) => self.peer_tx(id),
             Effect::Call(call) => call(&mut self.core.enter_user()),
@@ -199,7 +203,12 @@ impl Context {
     pub(crate) fn wsi_event(&mut self, id: WsiId, event: WsiEvent<'_>) {
         let Some(wsi) = self.core.wsis.get(id) else { return };
         match wsi.binding {
-            Binding::None => {}
+            Binding::None | Binding::Attempt(_) => {}
+            Binding::Names => match event {
+                WsiEvent::Established => self.core.dns_connected(id),
+                WsiEvent::Rx(bytes) | WsiEvent::Datagram(_, bytes) => self.core.dns_received(id, bytes),
+                _ => {}
+            },
             // Whatever comes now was not asked for (RFC 9112 9.2).
             Binding::Pooled => self.core.close(id, None),
             Binding::Stream(stream) => self.stream_event(stream, id, event),
@@ -225,7 +234,8 @@ impl Context {
     pub(crate) fn ask_tx(&mut self, id: WsiId, tx: &mut Tx<'_>) -> TxFlow {
         let Some(wsi) = self.core.wsis.get(id) else { return TxFlow::DontSend };
         match wsi.binding {
-            Binding::None | Binding::Pooled => TxFlow::DontSend,
+            Binding::None | Binding::Attempt(_) | Binding::Pooled => TxFlow::DontSend,
+            Binding::Names => self.core.dns_tx(id, tx),
             Binding::Stream(stream) => self.stream_tx(stream, id, tx),
             Binding::Protocol => {
                 let Some(protocol) = self.handlers.protocols.get_mut(id) else { return TxFlow::DontSend };

@@ -43,6 +43,10 @@ pub(crate) enum Timer {
     /// The proof that a connection is still one has been missing for some time.
     Validity(WsiId),
     Stream(StreamId, StreamTimer),
+    /// The next address of a name has its turn.
+    Race(WsiId),
+    /// The resolver waits for something.
+    Names,
     /// A listener that had to stop accepting tries again.
     Listener(WsiId),
     App(Call),
@@ -67,6 +71,7 @@ pub(crate) enum Newborn {
 /// Everything but user code.
 pub(crate) struct Core {
     pub(crate) plat: Plat,
+    pub(crate) dns: crate::dns::Dns,
     /// Read when a turn begins and when its wait ends.
     pub(crate) now: Us,
     /// Seconds since 1970, read with it.

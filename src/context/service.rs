@@ -63,7 +63,7 @@ impl Context {
         self.events = events;
         while let Some(resolution) = self.core.plat.resolved() {
             let id = WsiId(super::arena::Key::from_token(resolution.token));
-            self.core.resolved(id, resolution.result.map_err(crate::Cause::dns));
+            self.core.resolved(id, resolution.result);
         }
         let outcome =
             waited.map_err(|source| Error::Io { what: "wait for events", address: None, source })?;
@@ -169,6 +169,8 @@ impl Context {
             match timer {
                 Timer::Wsi(id) => self.wsi_timer(id),
                 Timer::Validity(id) => self.validity_timer(id),
+                Timer::Race(id) => self.core.race_timer(id),
+                Timer::Names => self.core.dns_timer(),
                 Timer::Stream(id, what) => self.core.stream_timer(id, what),
                 Timer::Listener(id) => self.core.schedule(id),
                 Timer::App(call) => self.core.effects.push_back(super::Effect::Call(call)),

@@ -132,6 +132,12 @@ impl Hosted {
         Self { socket, interest, registry: Rc::clone(registry) }
     }
 
+    pub(super) fn rename(&self, token: u64) {
+        if let Some(fd) = self.socket.fd() {
+            self.registry.borrow_mut().tokens.insert(fd.as_raw_fd(), token);
+        }
+    }
+
     pub(super) fn set_interest(&mut self, interest: Interest) {
         if self.interest != interest
             && let Some(fd) = self.socket.fd()

@@ -5,7 +5,6 @@ mod address;
 mod clock;
 mod external;
 mod options;
-mod resolve;
 pub mod sim;
 mod socket;
 mod unix;
@@ -22,10 +21,15 @@ pub use waker::Waker;
 pub(crate) use waker::ring;
 
 use crate::cause::DnsFailure;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::SocketAddr;
+use std::io::Read;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
+
+/// The most of a file of the system's that is read.
+const FILE: u64 = 1 << 20;
 
 /// What the poller has to say about one socket. Edges: each is said once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,14 +166,73 @@ impl Plat {
         either!(self.waits())
     }
 
-    /// Begins to look up a name; the answer comes by [`Self::resolved`] after some wait.
-    pub(crate) fn resolve(&mut self, name: &str, port: u16, token: u64) {
-        either!(self.resolve(name, port, token));
+    /// A simulation has a table of names; for everything else there are servers.
+    pub(crate) fn knows_names(&self) -> bool {
+        matches!(self, Self::Sim(_))
     }
 
-    /// The next answer.
+    /// Begins to look up a name in the table; the answer comes by [`Self::resolved`] after some wait.
+    pub(crate) fn resolve(&mut self, name: &str, port: u16, token: u64) {
+        if let Self::Sim(host) = self {
+            host.resolve(name, port, token);
+        }
+    }
+
+    /// The next answer of the table.
     pub(crate) fn resolved(&mut self) -> Option<Resolution> {
-        either!(self.resolved())
+        match self {
+            Self::Unix(_) => None,
+            Self::Sim(host) => host.resolved(),
+        }
+    }
+
+    /// Under which address this host would send to `to`, if it can at all.
+    pub(crate) fn source(&self, to: SocketAddr) -> Option<IpAddr> {
+        either!(self.source(to))
+    }
+
+    /// There is a way to the IPv6 internet, or seems to be.
+    pub(crate) fn has_ipv6(&self) -> bool {
+        self.source(SocketAddr::from((Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 1), 53))).is_some()
+    }
+
+    /// Lets a registered socket report under another token from now on.
+    pub(crate) fn rename(&mut self, socket: Socket, token: u64) -> io::Result<Socket> {
+        either!(self.rename(socket, token))
+    }
+
+    /// What nobody can guess; of a simulation, what it wants.
+    pub(crate) fn secret(&mut self) -> [u64; 2] {
+        match self {
+            // The keys of the standard library's hasher are the system's randomness.
+            Self::Unix(_) => [0_u64, 1].map(|half| RandomState::new().hash_one(half)),
+            Self::Sim(host) => [host.random(), host.random()],
+        }
+    }
+
+    /// A file of the system's, up to a bound; a simulation has none.
+    pub(crate) fn read_file(&self, path: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if let (Self::Unix(_), Ok(file)) = (self, std::fs::File::open(path)) {
+            // What could not be read is as if it were not there.
+            let _ = file.take(FILE).read_to_end(&mut bytes);
+        }
+        bytes
+    }
+
+    /// When it was changed.
+    pub(crate) fn file_changed(&self, path: &str) -> Option<std::time::SystemTime> {
+        match self {
+            Self::Unix(_) => std::fs::metadata(path).ok()?.modified().ok(),
+            Self::Sim(_) => None,
+        }
+    }
+
+    /// The index of a network interface, by its name.
+    pub(crate) fn interface_index(&self, name: &str) -> Option<u32> {
+        let is_plain = !name.contains(['/', '.']);
+        let text = self.read_file(&format!("/sys/class/net/{}/ifindex", if is_plain { name } else { "" }));
+        std::str::from_utf8(&text).ok()?.trim().parse().ok()
     }
 
     /// Lets somebody else do the polling. False in a simulation, which nobody can poll.

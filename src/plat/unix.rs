@@ -1,15 +1,14 @@
 //! The real thing: mio's poller, edge-triggered, and the machine's sockets and clock.
 
 use super::external::{self, Hosted, PollHost, Readiness, Registry};
-use super::resolve::Resolver;
 use super::socket::UnixListener;
 use super::waker::{Bell, Waker};
-use super::{Address, Datagrams, ListenOptions, Ready, Resolution, Socket, SocketOptions, Us, WaitOutcome};
+use super::{Address, Datagrams, ListenOptions, Ready, Socket, SocketOptions, Us, WaitOutcome};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr as UnixAddr;
@@ -34,7 +33,6 @@ pub(crate) struct Unix {
     random: u64,
     waits: u64,
     bell: Arc<Bell>,
-    resolver: Resolver,
     /// Somebody else's loop, where that does the polling.
     registry: Option<external::Shared>,
     bell_found: bool,
@@ -54,7 +52,6 @@ impl Unix {
             // The keys of the standard library's hasher are the system's randomness.
             random: RandomState::new().hash_one(0_u64),
             waits: 0,
-            resolver: Resolver::new(Arc::clone(&bell)),
             bell,
             registry: None,
             bell_found: false,
@@ -264,12 +261,25 @@ impl Unix {
         self.waits
     }
 
-    pub(super) fn resolve(&mut self, name: &str, port: u16, token: u64) {
-        self.resolver.ask(name, port, token);
+    /// Under which address of this host a datagram would go there: connecting one's socket sends nothing.
+    #[expect(clippy::unused_self, reason = "a simulated host needs itself for this")]
+    pub(super) fn source(&self, to: SocketAddr) -> Option<IpAddr> {
+        let socket = SocketOptions::default().datagrams(Some(to)).ok()?;
+        Some(socket.local_addr().ok()?.ip())
     }
 
-    pub(super) fn resolved(&self) -> Option<Resolution> {
-        self.resolver.answer()
+    /// Moves a socket to another token: what it is ready for is told anew.
+    pub(super) fn rename(&self, mut socket: Socket, token: u64) -> io::Result<Socket> {
+        let (registry, to) = (self.poll.registry(), token_of(token));
+        let both = Interest::READABLE | Interest::WRITABLE;
+        match &mut socket {
+            Socket::Tcp(stream) => registry.reregister(stream, to, both)?,
+            Socket::Unix(stream) => registry.reregister(stream, to, both)?,
+            Socket::Udp(socket) => registry.reregister(socket, to, both)?,
+            Socket::Hosted(hosted) => hosted.rename(token),
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        }
+        Ok(socket)
     }
 
     pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
@@ -311,9 +321,6 @@ fn bind_unix(address: &Address) -> io::Result<mio::net::UnixListener> {
         other => other,
     }
 }
-
-/// An address that the resolver's thread may hand over.
-pub(super) type Found = Vec<SocketAddr>;
 
 impl Drop for Unix {
     fn drop(&mut self) {

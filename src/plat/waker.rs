@@ -9,8 +9,6 @@ pub(crate) mod ring {
     pub(crate) const WAKE: u8 = 1;
     /// Somebody has left a call.
     pub(crate) const CALL: u8 = 2;
-    /// The resolver has an answer.
-    pub(crate) const RESOLVED: u8 = 4;
 }
 
 /// What other threads ring to end a wait. Only the first ring since the loop last listened makes a system call.

@@ -46,12 +46,13 @@ impl Core {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
         let binding = std::mem::replace(&mut wsi.binding, Binding::None);
         match binding {
-            Binding::None => {}
+            // Whoever races attempts knows of them.
+            Binding::None | Binding::Attempt(_) => {}
             Binding::Pooled => {
                 log::debug!(target: "millstream::wsi", "{id}: idle connection closes");
                 self.forget_pooled(id);
             }
-            Binding::Protocol | Binding::Stream(_) => {
+            Binding::Names | Binding::Protocol | Binding::Stream(_) => {
                 match &cause {
                     Some(cause) => log::debug!(target: "millstream::wsi", "{id}: closes: {cause}"),
                     None => log::debug!(target: "millstream::wsi", "{id}: closes"),
@@ -66,6 +67,7 @@ impl Core {
     pub(crate) fn remove(&mut self, id: WsiId) {
         self.wait_no_more(id);
         self.validity_stop(id);
+        self.end_race(id);
         let Some(mut wsi) = self.wsis.remove(id) else { return };
         debug_assert!(matches!(wsi.binding, Binding::None), "{id} is removed under its user");
         if wsi.flags.has(Flags::ACCEPTED)

@@ -1,17 +1,15 @@
-//! Client connections on their way: name, addresses one after the other, socket, TLS, and then the role.
+//! Client connections on their way: name, socket, TLS, and then the role. Where a name has several addresses, `race` goes on.
 
+use super::race::Racing;
+use super::timings::Timings;
 use super::{Binding, Flags, Wait, Wsi, WsiId, WsiState};
-use crate::cause::{Cause, Failure, Phase, Reason, TcpFailure};
+use crate::cause::{Cause, Failure, Phase, TcpFailure};
 use crate::context::{Context, Core, Effect};
 use crate::plat::{Address, Socket, SocketOptions};
 use crate::role::Role;
-use std::collections::VecDeque;
+use dns::Family;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
-
-/// The most addresses of one name that are tried.
-const ADDRESSES: usize = 16;
 
 /// Connections that are kept idle for one endpoint, and in all.
 const POOLED_PER_KEY: usize = 8;
@@ -84,12 +82,13 @@ pub(crate) type PoolKey = Rc<ClientInfo>;
 /// A connection that is not there yet.
 #[derive(Debug)]
 pub(crate) struct Connecting {
-    info: Rc<ClientInfo>,
-    addresses: VecDeque<Address>,
-    current: Option<Address>,
-    failures: Cause,
-    /// When the whole attempt, with all its addresses, has taken too long.
-    until: crate::Us,
+    pub(super) info: Rc<ClientInfo>,
+    /// Where its one socket leads to.
+    pub(super) address: Option<Address>,
+    /// The addresses of a name, as long as none of them has won.
+    pub(super) racing: Option<Racing>,
+    pub(super) failures: Cause,
+    pub(super) timings: Timings,
 }
 
 impl Core {
@@ -103,111 +102,76 @@ impl Core {
         let mut wsi = Wsi::new(None, Role::for_client(info.role), binding, WsiState::Resolving);
         wsi.rare().connecting = Some(Box::new(Connecting {
             info: Rc::clone(info),
-            addresses: VecDeque::new(),
-            current: None,
+            address: None,
+            racing: None,
             failures: Cause::default(),
-            until: self.now.saturating_add(self.timeouts.connect),
+            timings: Timings::begun(self.now),
         }));
         wsi.rare().pool_key = Some(Rc::clone(info));
         let id = self.wsis.insert(wsi);
         log::debug!(target: "millstream::wsi", "{id}: connecting to {}", info.target);
+        self.wait_for(id, Wait::Connect, self.timeouts.connect);
         match &info.target {
-            Target::Address(address) => self.connect_addresses(id, [address.clone()]),
+            Target::Address(address) => self.connect_address(id, address, info),
             Target::Host(name, port) => {
                 if let Ok(ip) = name.trim_matches(['[', ']']).parse() {
-                    self.connect_addresses(id, [Address::Ip(SocketAddr::new(ip, *port))]);
+                    self.connect_address(id, &Address::Ip(SocketAddr::new(ip, *port)), info);
                 } else {
-                    self.wait_for(id, Wait::Connect, self.timeouts.connect);
-                    self.plat.resolve(name, *port, id.0.to_token());
+                    let preferred = if self.plat.has_ipv6() { Family::V6 } else { Family::V4 };
+                    if let Some(connecting) = self.connecting_mut(id) {
+                        connecting.racing = Some(Racing::new(*port, preferred));
+                    }
+                    self.look_up(id, name, *port);
                 }
             }
         }
         id
     }
 
-    fn connect_addresses(&mut self, id: WsiId, addresses: impl IntoIterator<Item = Address>) {
-        if let Some(connecting) = self.connecting_mut(id) {
-            connecting.addresses.extend(addresses.into_iter().take(ADDRESSES));
-        }
-        self.connect_next(id);
-    }
-
-    fn connecting_mut(&mut self, id: WsiId) -> Option<&mut Connecting> {
+    pub(super) fn connecting_mut(&mut self, id: WsiId) -> Option<&mut Connecting> {
         self.wsis.get_mut(id)?.rare.as_mut()?.connecting.as_deref_mut()
     }
 
-    /// The answer to a name.
-    pub(crate) fn resolved(&mut self, id: WsiId, result: Result<Vec<SocketAddr>, Cause>) {
-        if self.wsis.get(id).is_none_or(|wsi| wsi.state() != WsiState::Resolving) {
-            return;
+    /// There is one address, and nothing to choose.
+    fn connect_address(&mut self, id: WsiId, address: &Address, info: &ClientInfo) {
+        let opened = self.open_socket(id, address, info);
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        wsi.enter(id, WsiState::Connecting);
+        if let Some(connecting) = &mut wsi.rare().connecting {
+            connecting.address = Some(address.clone());
         }
-        match result {
-            Ok(addresses) => self.connect_addresses(id, addresses.into_iter().map(Address::Ip)),
-            Err(cause) => self.close(id, Some(cause)),
-        }
-    }
-
-    /// Tries the next address, if there is one; else the attempt has failed by what the addresses had to say.
-    fn connect_next(&mut self, id: WsiId) {
-        loop {
-            let now = self.now;
-            let Some(connecting) = self.connecting_mut(id) else { return };
-            let left = connecting.until.saturating_sub(now);
-            let share = left / (connecting.addresses.len().max(1) as u32);
-            let Some(address) = connecting.addresses.pop_front() else {
-                let failures = std::mem::take(&mut connecting.failures);
-                let cause = if failures.is_empty() { Cause::no_address() } else { failures };
-                return self.close(id, Some(cause));
-            };
-            connecting.current = Some(address.clone());
-            let opened = self.open_socket(id, &address);
-            let Some(wsi) = self.wsis.get_mut(id) else { return };
-            wsi.enter(id, WsiState::Connecting);
-            match opened {
-                Ok(socket) => {
-                    wsi.socket = Some(socket);
-                    return self.wait_for(id, Wait::Connect, share.max(Duration::from_millis(1)));
-                }
-                Err(error) => self.note_failure(id, Phase::Connecting, TcpFailure::from(&error)),
-            }
+        match opened {
+            Ok(socket) => wsi.socket = Some(socket),
+            Err(error) => self.connect_failed(id, TcpFailure::from(&error)),
         }
     }
 
-    fn open_socket(&mut self, id: WsiId, address: &Address) -> std::io::Result<Socket> {
-        let Some(wsi) = self.wsis.get(id) else { return Err(std::io::ErrorKind::NotConnected.into()) };
-        let info = wsi.rare.as_ref().and_then(|rare| rare.pool_key.clone());
-        let options = info.as_ref().map(|info| info.options.clone()).unwrap_or_default();
+    pub(super) fn open_socket(
+        &mut self,
+        id: WsiId,
+        address: &Address,
+        info: &ClientInfo,
+    ) -> std::io::Result<Socket> {
         #[cfg(feature = "tls")]
-        if matches!(wsi.role, Role::Udp(_)) && info.as_ref().is_some_and(|info| info.tls.is_some()) {
+        if info.role == ClientRole::Udp && info.tls.is_some() {
             return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "datagrams have no TLS"));
         }
-        match (&wsi.role, address.ip()) {
-            (Role::Udp(_), Some(peer)) => self.udp_connect(id, peer, &options),
-            (Role::Udp(_), None) => Err(std::io::ErrorKind::InvalidInput.into()),
-            _ => self.plat.connect(address, &options, id.0.to_token()),
+        match (info.role, address.ip()) {
+            (ClientRole::Udp, Some(peer)) => self.udp_connect(id, peer, &info.options),
+            (ClientRole::Udp, None) => Err(std::io::ErrorKind::InvalidInput.into()),
+            _ => self.plat.connect(address, &info.options, id.0.to_token()),
         }
     }
 
-    /// Keeps why an address was no good, beside why the earlier ones were not.
-    fn note_failure(&mut self, id: WsiId, phase: Phase, reason: impl Into<Reason>) {
-        let Some(connecting) = self.connecting_mut(id) else { return };
-        let mut failure = Failure::new(phase, reason);
-        failure = match &connecting.current {
+    /// The one address is no good.
+    fn connect_failed(&mut self, id: WsiId, reason: TcpFailure) {
+        let failure = Failure::new(Phase::Connecting, reason);
+        let failure = match self.connecting_mut(id).and_then(|connecting| connecting.address.as_ref()) {
             Some(Address::Ip(address)) => failure.with(*address),
             Some(address) => failure.with(address.to_string().as_str()),
             None => failure,
         };
-        log::debug!(target: "millstream::wsi", "{id}: {failure}");
-        connecting.failures.push(failure);
-    }
-
-    /// The present address is no good.
-    pub(crate) fn connect_failed(&mut self, id: WsiId, phase: Phase, reason: impl Into<Reason>) {
-        self.note_failure(id, phase, reason);
-        let Some(wsi) = self.wsis.get_mut(id) else { return };
-        wsi.socket = None;
-        wsi.flags.clear(Flags::READABLE | Flags::WRITABLE | Flags::READ_CLOSED);
-        self.connect_next(id);
+        self.close(id, Some(failure.into()));
     }
 
     /// An idle connection to the same endpoint, the one used last: it is the likeliest to be alive.
@@ -269,29 +233,54 @@ impl Core {
     }
 }
 
+impl Wsi {
+    /// What has become of a socket that was connecting; `None` when nothing has yet.
+    pub(super) fn connect_outcome(&mut self) -> Option<Result<(), TcpFailure>> {
+        if !self.flags.any(Flags::WRITABLE | Flags::READ_CLOSED) {
+            return None;
+        }
+        // For datagrams there is no connecting, and so no failing either.
+        let is_udp = matches!(self.role, Role::Udp(_));
+        let socket = self.socket.as_mut()?;
+        match socket.take_error() {
+            _ if is_udp => Some(Ok(())),
+            Ok(None) if socket.is_connected() => Some(Ok(())),
+            Ok(None) => {
+                self.flags.clear(Flags::WRITABLE);
+                None
+            }
+            Ok(Some(error)) | Err(error) => Some(Err(TcpFailure::from(&error))),
+        }
+    }
+}
+
 impl Context {
     /// The poller has something to say about a socket that is connecting.
     pub(crate) fn serve_connecting(&mut self, id: WsiId) {
         let Some(wsi) = self.core.wsis.get_mut(id) else { return };
-        if !wsi.flags.any(Flags::WRITABLE | Flags::READ_CLOSED) {
-            return;
+        if let Binding::Attempt(parent) = wsi.binding {
+            return self.serve_attempt(id, parent);
         }
-        let is_udp = matches!(wsi.role, Role::Udp(_));
-        let Some(socket) = &mut wsi.socket else { return };
-        match socket.take_error() {
-            // There is no connecting, and so no failing either.
-            _ if is_udp => {}
-            Ok(None) if socket.is_connected() => {}
-            Ok(None) => return wsi.flags.clear(Flags::WRITABLE),
-            Ok(Some(error)) | Err(error) => {
-                return self.core.connect_failed(id, Phase::Connecting, TcpFailure::from(&error));
-            }
+        match wsi.connect_outcome() {
+            None => {}
+            Some(Ok(())) => self.socket_connected(id),
+            Some(Err(failure)) => self.core.connect_failed(id, failure),
         }
-        // A request goes out as soon as it is written, however small (README.coding.md: lws does the same).
-        let _ = socket.set_nodelay();
-        let _ = socket.set_keepalive();
-        let address = wsi.rare().connecting.as_mut().and_then(|connecting| connecting.current.take());
-        wsi.rare().peer = address;
+    }
+
+    pub(super) fn socket_connected(&mut self, id: WsiId) {
+        let now = self.core.now;
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        if let Some(socket) = &wsi.socket {
+            // A request goes out as soon as it is written, however small (README.coding.md: lws does the same).
+            let _ = socket.set_nodelay();
+            let _ = socket.set_keepalive();
+        }
+        let rare = wsi.rare();
+        if let Some(connecting) = &mut rare.connecting {
+            rare.peer = connecting.address.take();
+            connecting.timings.connected(now);
+        }
         self.connected(id);
     }
 
@@ -318,8 +307,11 @@ impl Core {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
         wsi.enter(id, WsiState::Open);
         let is_accepted = wsi.flags.has(Flags::ACCEPTED);
-        if let Some(rare) = &mut wsi.rare {
-            rare.connecting = None;
+        if let Some(rare) = &mut wsi.rare
+            && let Some(mut connecting) = rare.connecting.take()
+        {
+            connecting.timings.opened(self.now);
+            rare.timings = connecting.timings;
         }
         self.validity_start(id);
         if is_accepted {

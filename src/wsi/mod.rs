@@ -8,9 +8,11 @@ mod adopt;
 mod close;
 mod connect;
 mod protocol;
+mod race;
 mod read;
 mod state;
 mod timeout;
+mod timings;
 #[cfg(feature = "tls")]
 mod tls;
 mod udp;
@@ -23,6 +25,7 @@ pub(crate) use connect::{Connecting, PoolKey};
 pub use protocol::{Acceptor, Protocol};
 pub(crate) use state::WsiState;
 pub(crate) use timeout::{Deadline, Wait};
+pub(crate) use timings::Timings;
 pub use udp::UdpInfo;
 pub(crate) use udp::{Udp, UdpLoss};
 pub use validity::Validity;
@@ -47,6 +50,10 @@ pub(crate) enum Binding {
     /// User code that lies beside it in the context's handlers.
     Protocol,
     Stream(StreamId),
+    /// A connection to one of several addresses, which are raced for this one.
+    Attempt(WsiId),
+    /// The resolver.
+    Names,
     /// Nobody at the moment: kept for the next stream to the same endpoint.
     Pooled,
 }
@@ -131,6 +138,7 @@ pub(crate) struct Rare {
     pub(crate) pool_key: Option<PoolKey>,
     pub(crate) peer: Option<Address>,
     pub(crate) closing: Option<Closing>,
+    pub(crate) timings: Timings,
 }
 
 impl Wsi {

@@ -2,7 +2,7 @@
 
 use super::{WsiId, WsiState};
 use crate::Us;
-use crate::cause::{Cause, Phase, Reason};
+use crate::cause::{Cause, Phase};
 use crate::context::{Context, Core, SulId, Timer};
 use std::time::Duration;
 
@@ -106,13 +106,9 @@ impl Context {
             return;
         }
         log::debug!(target: "millstream::wsi", "{id}: waited long enough ({why:?})");
-        let state = wsi.state();
         match why {
             Wait::Nothing => {}
-            Wait::Connect if state == WsiState::Connecting => {
-                self.core.connect_failed(id, Phase::Connecting, Reason::TimedOut);
-            }
-            Wait::Connect => self.core.close(id, Some(Cause::timeout(Phase::Resolving))),
+            Wait::Connect => self.core.connect_timed_out(id),
             Wait::Tls => self.core.close(id, Some(Cause::timeout(Phase::Securing))),
             Wait::Response if self.core.role_is_sending(id) => {
                 // The response is not due before the request is complete, and that takes our user's time.

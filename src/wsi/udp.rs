@@ -2,6 +2,7 @@
 
 use super::{Binding, Flags, Protocol, Wsi, WsiId, WsiState};
 use crate::Cx;
+use crate::cause::{Cause, Phase};
 use crate::context::scratch::Scratch;
 use crate::context::{Context, Core, SulId, Timer, WsiEvent};
 use crate::error::Error;
@@ -141,6 +142,11 @@ impl Core {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     wsi.flags.clear(Flags::READABLE);
+                    return None;
+                }
+                // The resolver wants to know, to ask somebody else.
+                Err(error) if wsi.binding == Binding::Names => {
+                    self.close(id, Some(Cause::tcp(Phase::Established, &error)));
                     return None;
                 }
                 // ICMP errors surface here, about something that was sent before.

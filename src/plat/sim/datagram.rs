@@ -69,13 +69,23 @@ impl Net {
         self.udp.iter().find(|(_, end)| is_it(end)).map(|(key, _)| *key)
     }
 
+    pub(super) fn udp_rename(&mut self, key: u32, token: u64) {
+        let Some(end) = self.udp.get_mut(&key) else { return };
+        end.token = Some(token);
+        let (host, readable) = (end.host, !end.received.is_empty());
+        self.edge(host, Some(token), |edge| (edge.writable, edge.readable) = (true, readable));
+    }
+
     pub(super) fn udp_send(&mut self, key: u32, to: Option<SocketAddr>, bytes: &[u8]) -> io::Result<usize> {
         let end = self.udp.get_mut(&key).ok_or(ErrorKind::NotConnected)?;
         if let Some(error) = end.error.take() {
             return Err(error.into());
         }
-        let (host, from) = (end.host, end.address);
+        let (host, mut from) = (end.host, end.address);
         let to = end.peer.or(to).ok_or(ErrorKind::NotConnected)?;
+        if let Some(own) = self.source(host, to.ip()) {
+            from.set_ip(own);
+        }
         let Some(at) = self.host_at(host, to.ip()) else { return Ok(bytes.len()) };
         let link = self.link(host, at);
         let mut chance = |of: u128| (u128::from(next_random(&mut self.random)) * of) >> 64;

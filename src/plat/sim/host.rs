@@ -170,6 +170,19 @@ impl Host {
         self.network.0.borrow_mut().host_mut(self.index)?.resolutions.pop_front()
     }
 
+    /// Its address of the same family.
+    pub(crate) fn source(&self, to: SocketAddr) -> Option<IpAddr> {
+        self.network.0.borrow().source(self.index, to.ip())
+    }
+
+    pub(crate) fn rename(&self, socket: Socket, token: u64) -> io::Result<Socket> {
+        if let Socket::Sim(SimSocket { index, what: What::Udp, .. }) = &socket {
+            self.network.0.borrow_mut().udp_rename(*index, token);
+            return Ok(socket);
+        }
+        self.register(socket, token)
+    }
+
     pub(crate) fn waker(&self) -> Waker {
         Waker::new(&self.bell)
     }

@@ -70,6 +70,13 @@ impl Network {
         Host::new(self.clone(), index)
     }
 
+    /// Gives a host another address, of the other family for instance. Text that is no address does nothing.
+    pub fn alias(&self, host: &Host, ip: &str) {
+        if let Ok(ip) = ip.parse() {
+            self.0.borrow_mut().alias(host.index, ip);
+        }
+    }
+
     /// The time.
     pub fn now(&self) -> Us {
         self.0.borrow().now

@@ -26,6 +26,8 @@ pub(super) enum Event {
 #[derive(Debug)]
 pub(super) struct HostState {
     pub(super) ip: IpAddr,
+    /// Other addresses of its.
+    aliases: Vec<IpAddr>,
     pub(super) is_up: bool,
     next_port: u16,
     /// Edges that its context has not heard of, in the order in which they came.
@@ -127,6 +129,7 @@ impl Net {
         }
         self.hosts.push(HostState {
             ip,
+            aliases: Vec::new(),
             is_up: true,
             next_port: 40_000,
             ready: VecDeque::new(),
@@ -139,6 +142,20 @@ impl Net {
 
     pub(super) fn host_mut(&mut self, index: usize) -> Option<&mut HostState> {
         self.hosts.get_mut(index)
+    }
+
+    pub(super) fn alias(&mut self, host: usize, ip: IpAddr) {
+        if let Some(state) = self.hosts.get_mut(host) {
+            state.aliases.push(ip);
+            self.by_ip.insert(ip, host);
+        }
+    }
+
+    /// The address of a host from which it speaks to `to`.
+    pub(super) fn source(&self, host: usize, to: IpAddr) -> Option<IpAddr> {
+        let host = self.hosts.get(host)?;
+        let mut own = std::iter::once(host.ip).chain(host.aliases.iter().copied());
+        if to.is_loopback() { Some(to) } else { own.find(|ip| ip.is_ipv4() == to.is_ipv4()) }
     }
 
     pub(super) fn next_event(&self) -> Option<Us> {
@@ -291,11 +308,13 @@ impl Net {
         backlog: usize,
         token: Option<u64>,
     ) -> io::Result<usize> {
-        let ip = self.hosts.get(host).map(|host| host.ip);
+        let ips: Vec<_> = self.hosts.get(host).map_or(Vec::new(), |host| {
+            std::iter::once(host.ip).chain(host.aliases.iter().copied()).collect()
+        });
         let address = match address {
             Address::Ip(wanted) => {
                 let known =
-                    wanted.ip().is_unspecified() || wanted.ip().is_loopback() || Some(wanted.ip()) == ip;
+                    wanted.ip().is_unspecified() || wanted.ip().is_loopback() || ips.contains(&wanted.ip());
                 if !known {
                     return Err(ErrorKind::AddrNotAvailable.into());
                 }
@@ -354,6 +373,7 @@ impl Net {
         let Some(ip) = self.hosts.get(from).map(|host| host.ip) else {
             return Err(ErrorKind::NetworkDown.into());
         };
+        let ip = to.ip().and_then(|to| self.source(from, to.ip())).unwrap_or(ip);
         let is_local = !matches!(to, Address::Ip(_));
         if is_local && !self.by_address.contains_key(&(from, Self::key(to))) {
             let missing = matches!(to, Address::Unix(_));
