@@ -37,7 +37,7 @@ pub use name::{Name, NameError};
 pub use order::sort;
 pub use race::{ATTEMPT_DELAY, RESOLUTION_DELAY, Race};
 pub use resolv_conf::{NameServer, ResolvConf};
-pub use resolver::{Event, Output, Resolver, SocketId, Transport};
+pub use resolver::{Event, HEDGE_DELAY, Output, Resolver, SocketId, Transport};
 
 use core::fmt;
 use core::net::IpAddr;

@@ -11,7 +11,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use lookup::{Lookup, Verdict};
-use query::{Attempt, Channel, Plan, Query, Step, of_family};
+use query::{Attempt, Channel, Plan, Query, Step, Whom, of_family};
 use random::Random;
 
 pub use output::{Event, Output, SocketId, Transport};
@@ -20,6 +20,10 @@ pub use output::{Event, Output, SocketId, Transport};
 const FAMILIES: [Family; 2] = [Family::V6, Family::V4];
 
 const DNS_PORT: u16 = 53;
+
+/// Microseconds that a server has to itself; then the next one is asked beside it, and whoever answers first is heard. A
+/// server that is gone costs this much, once, and not the whole of its time.
+pub const HEDGE_DELAY: u64 = 200_000;
 
 /// What a query is for.
 type Key = (Name, Family);
@@ -147,7 +151,7 @@ impl Resolver {
             let Some(query) = self.queries.get_mut(&key) else { continue };
             query.waiting.retain(|&waiting| waiting != id);
             if query.waiting.is_empty() {
-                self.close(&key);
+                self.close_all(&key);
                 self.queries.remove(&key);
             }
         }
@@ -156,12 +160,11 @@ impl Resolver {
     /// The connection of a socket stands.
     pub fn connected(&mut self, socket: SocketId) {
         let Some(query) = self.sockets.get(&socket).and_then(|key| self.queries.get_mut(key)) else { return };
-        let edns = query.edns();
-        let Some(attempt) = query.attempt.as_mut() else { return };
+        let Some(attempt) = query.attempt(socket) else { return };
         if let Channel::Connecting = attempt.channel {
             attempt.channel = Channel::Stream(Vec::new());
             let mut message = Vec::new();
-            attempt.question.encode(edns, &mut message);
+            attempt.question.encode(attempt.whom.edns, &mut message);
             let mut bytes = Vec::from((message.len() as u16).to_be_bytes());
             bytes.extend_from_slice(&message);
             self.outputs.push_back(Output::Send { socket, bytes });
@@ -171,19 +174,19 @@ impl Resolver {
     /// A datagram has come. Only what its server sent may be given here: the socket is connected to that.
     pub fn datagram(&mut self, socket: SocketId, bytes: &[u8], now: u64) {
         let limits = self.limits;
-        self.advance(socket, now, |query| query.datagram(bytes, &limits));
+        self.advance(socket, now, |query| query.datagram(socket, bytes, &limits));
     }
 
     /// Bytes have come over a connection, cut anyhow.
     pub fn stream(&mut self, socket: SocketId, bytes: &[u8], now: u64) {
         let limits = self.limits;
-        self.advance(socket, now, |query| query.stream(bytes, &limits));
+        self.advance(socket, now, |query| query.stream(socket, bytes, &limits));
     }
 
     /// A socket could not be opened, was refused, reset, or ended.
     pub fn failed(&mut self, socket: SocketId, now: u64) {
         self.server_is_gone(socket);
-        self.advance(socket, now, |query| query.next_server(Failure::ServerFailure));
+        self.advance(socket, now, |_| Step::Next(Failure::ServerFailure));
     }
 
     /// When [`Resolver::handle_due`] is to be called, in microseconds; `None` while nothing waits.
@@ -193,9 +196,12 @@ impl Resolver {
 
     /// Gives up servers that did not answer in time, and asks others.
     pub fn handle_due(&mut self, now: u64) {
-        while let Some(&(_, socket)) = self.timers.first().filter(|&&(due, _)| due <= now) {
+        while let Some(&(at, socket)) = self.timers.first().filter(|&&(due, _)| due <= now) {
+            if self.hedge(socket, at, now) {
+                continue;
+            }
             self.server_is_gone(socket);
-            self.advance(socket, now, |query| query.next_server(Failure::Timeout));
+            self.advance(socket, now, |_| Step::Next(Failure::Timeout));
         }
     }
 
@@ -282,9 +288,29 @@ impl Resolver {
         if self.conf.rotate {
             self.first = next_of(self.first, servers);
         }
+        let whom = query.next();
         self.queries.insert(key.clone(), query);
-        self.open(key, Transport::Udp, now);
+        if let Some(whom) = whom {
+            self.open(key, whom, Transport::Udp, now);
+        }
         None
+    }
+
+    /// The next server is asked beside one that is slow. False when that was so before: the server's time is up.
+    fn hedge(&mut self, socket: SocketId, at: u64, now: u64) -> bool {
+        let Some(key) = self.sockets.get(&socket).cloned() else { return self.timers.remove(&(at, socket)) };
+        let Some(query) = self.queries.get_mut(&key) else { return self.timers.remove(&(at, socket)) };
+        let has_others = query.has_others();
+        let Some(attempt) = query.attempt(socket) else { return self.timers.remove(&(at, socket)) };
+        if attempt.hedge.take().is_none() || attempt.due <= now {
+            return false;
+        }
+        self.timers.remove(&(at, socket));
+        self.timers.insert((attempt.due, socket));
+        if has_others && let Some(whom) = query.next() {
+            self.open(&key, whom, Transport::Udp, now);
+        }
+        true
     }
 
     /// Whether neither family has anything under this name, and another is to be tried.
@@ -309,16 +335,49 @@ impl Resolver {
         let Some(query) = self.queries.get_mut(&key) else { return };
         match look(query) {
             Step::Wait => {}
-            Step::Ask(transport) => {
-                self.close(&key);
-                self.open(&key, transport, now);
+            Step::Again(whom, transport) => {
+                self.close(&key, socket);
+                self.open(&key, whom, transport, now);
             }
-            Step::Done(known, ttl) => self.finish(&key, &known, ttl, now),
+            Step::Alias(whom) => {
+                self.close_all(&key);
+                self.open(&key, whom, Transport::Udp, now);
+            }
+            Step::Next(failure) => self.next_server(&key, socket, failure, now),
+            Step::Done(known, ttl) => {
+                self.prefer_server_of(&key, socket);
+                self.finish(&key, &known, ttl, now);
+            }
+        }
+    }
+
+    /// An attempt was in vain. The last one's reason is told.
+    fn next_server(&mut self, key: &Key, socket: SocketId, failure: Failure, now: u64) {
+        self.close(key, socket);
+        let Some(query) = self.queries.get_mut(key) else { return };
+        // Somebody else is being asked already, and has his time.
+        if query.attempts.iter().any(|attempt| attempt.hedge.is_some()) {
+            return;
+        }
+        match query.next() {
+            Some(whom) => self.open(key, whom, Transport::Udp, now),
+            None if query.attempts.is_empty() => self.finish(key, &Err(failure), 0, now),
+            None => {}
+        }
+    }
+
+    /// Who has answered while the first one was still silent is the first one from now on.
+    fn prefer_server_of(&mut self, key: &Key, socket: SocketId) {
+        let Some(query) = self.queries.get_mut(key) else { return };
+        let Some(server) = query.attempt(socket).map(|attempt| attempt.whom.server) else { return };
+        let first = self.first;
+        if query.attempts.iter().any(|attempt| attempt.socket < socket && attempt.whom.server == first) {
+            self.first = server;
         }
     }
 
     fn finish(&mut self, key: &Key, known: &Known, ttl: u32, now: u64) {
-        self.close(key);
+        self.close_all(key);
         let Some(query) = self.queries.remove(key) else { return };
         self.cache.insert(key.clone(), known.clone(), ttl, now);
         for id in query.waiting {
@@ -329,9 +388,9 @@ impl Resolver {
     }
 
     /// Begins an attempt: a socket of its own, and so a port of its own, for each (RFC 5452 9.2).
-    fn open(&mut self, key: &Key, transport: Transport, now: u64) {
+    fn open(&mut self, key: &Key, whom: Whom, transport: Transport, now: u64) {
         let Some(query) = self.queries.get_mut(key) else { return };
-        let Some(&server) = self.servers.get(usize::from(query.server())) else {
+        let Some(&server) = self.servers.get(usize::from(whom.server)) else {
             return self.finish(key, &Err(Failure::ServerFailure), 0, now);
         };
         let socket = SocketId(self.next_socket);
@@ -342,22 +401,34 @@ impl Resolver {
         let channel = match transport {
             Transport::Udp => {
                 let mut bytes = Vec::new();
-                question.encode(query.edns(), &mut bytes);
+                question.encode(whom.edns, &mut bytes);
                 self.outputs.push_back(Output::Send { socket, bytes });
                 Channel::Datagrams { foreign: 0 }
             }
             Transport::Tcp => Channel::Connecting,
         };
-        query.attempt = Some(Attempt { socket, due, question, channel });
-        self.timers.insert((due, socket));
+        let hedge = query.has_others().then(|| now.saturating_add(HEDGE_DELAY));
+        let attempt = Attempt { socket, whom, hedge, due, question, channel };
+        self.timers.insert((attempt.timer(), socket));
+        query.attempts.push(attempt);
         self.sockets.insert(socket, key.clone());
     }
 
-    /// Ends the attempt of a query; the caller does not hear of a socket that was not opened yet.
-    fn close(&mut self, key: &Key) {
-        let Some(attempt) = self.queries.get_mut(key).and_then(|query| query.attempt.take()) else { return };
-        let socket = attempt.socket;
-        self.timers.remove(&(attempt.due, socket));
+    /// Ends all attempts of a query.
+    fn close_all(&mut self, key: &Key) {
+        while let Some(socket) =
+            self.queries.get(key).and_then(|query| query.attempts.first()).map(|attempt| attempt.socket)
+        {
+            self.close(key, socket);
+        }
+    }
+
+    /// Ends an attempt of a query; the caller does not hear of a socket that was not opened yet.
+    fn close(&mut self, key: &Key, socket: SocketId) {
+        let Some(attempt) = self.queries.get_mut(key).and_then(|query| query.take_attempt(socket)) else {
+            return;
+        };
+        self.timers.remove(&(attempt.timer(), socket));
         self.sockets.remove(&socket);
         let is_unheard_of = self
             .outputs
@@ -371,8 +442,9 @@ impl Resolver {
 
     /// Queries to come begin with another server than one that is not there.
     fn server_is_gone(&mut self, socket: SocketId) {
-        let query = self.sockets.get(&socket).and_then(|key| self.queries.get(key));
-        if query.is_some_and(|query| query.server() == self.first) {
+        let query = self.sockets.get(&socket).and_then(|key| self.queries.get_mut(key));
+        let server = query.and_then(|query| query.attempt(socket)).map(|attempt| attempt.whom.server);
+        if server == Some(self.first) {
             self.first = next_of(self.first, self.servers.len() as u16);
         }
     }

@@ -5,7 +5,7 @@ mod common;
 mod net;
 
 use common::*;
-use millstream_dns::{Failure, Limits, NameError, Output, Transport};
+use millstream_dns::{Failure, HEDGE_DELAY, Limits, NameError, Output, Transport};
 use net::*;
 
 const TWO: &str = "nameserver 192.0.2.53\nnameserver 192.0.2.54\n";
@@ -233,19 +233,55 @@ fn a_server_that_is_silent_makes_way_for_the_next_and_stays_behind() {
     let mut net = net(TWO);
     net.lookup(1, "a.example");
     let silent = net.asked_both();
-    assert_eq!(net.resolver.next_due(), Some(5 * SECOND));
+    assert_eq!(net.resolver.next_due(), Some(HEDGE_DELAY));
     net.wait();
     let [v6, v4] = net.asked_both();
     assert_eq!((v6.server.as_str(), v4.server.as_str()), ("192.0.2.54", "192.0.2.54"));
-    // What comes too late comes to a socket that is closed.
-    net.answer(&silent[1], &silent[1].reply().address("a.example", "192.0.2.66", 60));
-    assert_eq!(net.told_one(), [""; 0]);
     net.answer(&v6, &v6.reply());
     net.answer(&v4, &v4.reply().address("a.example", "192.0.2.1", 60));
     assert_eq!(net.told_one(), ["6:NoAddress", "4:192.0.2.1"]);
+    // What comes too late comes to a socket that is closed.
+    net.answer(&silent[1], &silent[1].reply().address("a.example", "192.0.2.66", 60));
+    assert_eq!(net.told_one(), [""; 0]);
     net.assert_idle();
     net.lookup(1, "b.example");
     assert_eq!(net.asked_both()[0].server, "192.0.2.54");
+}
+
+#[test]
+fn a_server_that_is_slow_is_heard_if_it_answers_before_the_next() {
+    let mut net = net(TWO);
+    net.lookup(1, "a.example");
+    let slow = net.asked_both();
+    net.wait();
+    let hedges = net.asked_both();
+    for (asked, last) in slow.iter().zip(["1", "2"]) {
+        net.answer(asked, &asked.reply().address("a.example", &format!("192.0.2.{last}"), 60));
+    }
+    assert_eq!(net.told_one(), ["6:NoAddress", "4:192.0.2.2"]);
+    net.answer(&hedges[1], &hedges[1].reply().address("a.example", "192.0.2.66", 60));
+    assert_eq!(net.told_one(), [""; 0]);
+    net.assert_idle();
+    net.lookup(1, "b.example");
+    assert_eq!(net.asked_both()[0].server, "192.0.2.53");
+}
+
+#[test]
+fn who_fails_while_another_is_asked_beside_it_leaves_the_rest_to_that() {
+    let mut net = net("nameserver 192.0.2.53\nnameserver 192.0.2.54\nnameserver 192.0.2.55\n");
+    net.lookup(1, "a.example");
+    let first = net.asked_both();
+    net.wait();
+    let second = net.asked_both();
+    net.fail(&first[1]);
+    assert_eq!(net.asked().len(), 0);
+    net.answer(&second[1], &second[1].reply().rcode(2));
+    let third = net.asked();
+    assert_eq!((third.len(), third[0].server.as_str()), (1, "192.0.2.55"));
+    net.answer(&third[0], &third[0].reply().address("a.example", "192.0.2.1", 60));
+    net.answer(&second[0], &second[0].reply());
+    assert_eq!(net.told_one(), ["4:192.0.2.1", "6:NoAddress"]);
+    net.assert_idle();
 }
 
 #[test]
@@ -283,7 +319,8 @@ fn servers_are_asked_as_often_as_said_and_at_last_without_edns() {
     let of_v4: Vec<(bool, bool)> = order.iter().filter(|of| of.0).map(|of| (of.1, of.2)).collect();
     assert_eq!(of_v4, [(false, true), (true, true), (false, false), (true, false)]);
     assert_eq!(order.len(), 8);
-    assert_eq!(net.now, 12 * SECOND);
+    // The second server begins a hedge's time after the first; each has its own time, twice.
+    assert_eq!(net.now, 6 * SECOND + HEDGE_DELAY);
     assert_eq!(net.told_one(), ["6:Timeout", "4:Timeout"]);
     net.assert_idle();
 }

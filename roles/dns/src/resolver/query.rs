@@ -29,21 +29,38 @@ pub(super) struct Query {
     plan: Plan,
     /// The server that is asked first.
     first: u16,
-    /// Servers that were asked in vain, each as often as it was.
-    tried: u16,
-    /// RFC 6891.
-    edns: bool,
-    pub(super) attempt: Option<Attempt>,
+    /// Servers that were asked, each as often as it was.
+    begun: u16,
+    /// Those that have not answered, the oldest first.
+    pub(super) attempts: Vec<Attempt>,
 }
 
 /// One question to one server through one socket.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) socket: SocketId,
-    /// When it will have been in vain, in microseconds.
+    /// Whom: an index of the servers, and how: RFC 6891.
+    pub(super) whom: Whom,
+    /// When the next server is asked beside this one, in microseconds; `None` once that was so.
+    pub(super) hedge: Option<u64>,
+    /// When it will have been in vain.
     pub(super) due: u64,
     pub(super) question: Question,
     pub(super) channel: Channel,
+}
+
+/// A server, and how it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Whom {
+    pub(super) server: u16,
+    pub(super) edns: bool,
+}
+
+impl Attempt {
+    /// When it is to be looked at next.
+    pub(super) fn timer(&self) -> u64 {
+        self.hedge.map_or(self.due, |hedge| hedge.min(self.due))
+    }
 }
 
 #[derive(Debug)]
@@ -62,8 +79,12 @@ pub(super) enum Channel {
 pub(super) enum Step {
     /// Nothing.
     Wait,
-    /// Ask, through a new socket.
-    Ask(Transport),
+    /// Ask the same server through a new socket, in place of the one at hand.
+    Again(Whom, Transport),
+    /// Ask this one for what the name is an alias of, and nobody any more for the name.
+    Alias(Whom),
+    /// The server is of no use, for this reason: ask the next one.
+    Next(Failure),
     /// Tell those who wait, and keep it for so many seconds; a failure of servers for none.
     Done(Known, u32),
 }
@@ -81,29 +102,46 @@ impl Query {
             ttl: u32::MAX,
             plan,
             first,
-            tried: 0,
-            edns: true,
-            attempt: None,
+            begun: 0,
+            attempts: Vec::new(),
         }
     }
 
-    /// Whose turn it is: an index of the servers.
-    pub(super) fn server(&self) -> u16 {
-        self.first.wrapping_add(self.tried).checked_rem(self.plan.servers).unwrap_or_default()
+    /// Whose turn it is; `None` when all were asked as often as they may be.
+    pub(super) fn next(&mut self) -> Option<Whom> {
+        if self.begun >= self.plan.servers.saturating_mul(self.plan.attempts) {
+            return None;
+        }
+        let server = self.first.wrapping_add(self.begun).checked_rem(self.plan.servers)?;
+        // Some firewalls drop what they do not know: who was silent once is asked in the oldest way.
+        let edns = self.begun < self.plan.servers;
+        self.begun = self.begun.saturating_add(1);
+        Some(Whom { server, edns })
+    }
+
+    /// There is somebody who was not asked yet.
+    pub(super) const fn has_others(&self) -> bool {
+        self.begun < self.plan.servers
+    }
+
+    pub(super) fn attempt(&mut self, socket: SocketId) -> Option<&mut Attempt> {
+        self.attempts.iter_mut().find(|attempt| attempt.socket == socket)
+    }
+
+    pub(super) fn take_attempt(&mut self, socket: SocketId) -> Option<Attempt> {
+        let at = self.attempts.iter().position(|attempt| attempt.socket == socket)?;
+        Some(self.attempts.remove(at))
     }
 
     pub(super) fn question(&self, id: u16) -> Question {
         Question { id, name: self.name.clone(), family: self.family }
     }
 
-    pub(super) const fn edns(&self) -> bool {
-        self.edns
-    }
-
-    /// A datagram for the attempt under way.
-    pub(super) fn datagram(&mut self, bytes: &[u8], limits: &Limits) -> Step {
-        let Some(Attempt { question, channel: Channel::Datagrams { foreign }, .. }) = &mut self.attempt
-        else {
+    /// A datagram for an attempt.
+    pub(super) fn datagram(&mut self, socket: SocketId, bytes: &[u8], limits: &Limits) -> Step {
+        let Some(attempt) = self.attempt(socket) else { return Step::Wait };
+        let whom = attempt.whom;
+        let Attempt { question, channel: Channel::Datagrams { foreign }, .. } = attempt else {
             return Step::Wait;
         };
         match question.parse_answer(bytes, limits) {
@@ -113,26 +151,26 @@ impl Query {
             }
             // Who sends so much that is foreign guesses, and might get it right: there is no guessing in a connection
             // (RFC 5452 7.2, 9.3).
-            Err(AnswerError::Foreign) | Ok(Answer::Truncated) => Step::Ask(Transport::Tcp),
-            other => self.judge(other, limits),
+            Err(AnswerError::Foreign) | Ok(Answer::Truncated) => Step::Again(whom, Transport::Tcp),
+            other => self.judge(whom, other, limits),
         }
     }
 
-    /// Bytes of the attempt's connection.
-    pub(super) fn stream(&mut self, bytes: &[u8], limits: &Limits) -> Step {
-        let Some(Attempt { question, channel: Channel::Stream(buffer), .. }) = &mut self.attempt else {
-            return Step::Wait;
-        };
+    /// Bytes of an attempt's connection.
+    pub(super) fn stream(&mut self, socket: SocketId, bytes: &[u8], limits: &Limits) -> Step {
+        let Some(attempt) = self.attempt(socket) else { return Step::Wait };
+        let whom = attempt.whom;
+        let Attempt { question, channel: Channel::Stream(buffer), .. } = attempt else { return Step::Wait };
         match message(buffer, bytes) {
             None => Step::Wait,
             Some(message) => {
                 let parsed = question.parse_answer(message, limits);
-                self.judge(parsed, limits)
+                self.judge(whom, parsed, limits)
             }
         }
     }
 
-    fn judge(&mut self, answer: Result<Answer, AnswerError>, limits: &Limits) -> Step {
+    fn judge(&mut self, whom: Whom, answer: Result<Answer, AnswerError>, limits: &Limits) -> Step {
         match answer {
             Ok(Answer::Addresses { addresses, ttl }) => Step::Done(Ok(addresses), ttl.min(self.ttl)),
             Ok(Answer::NoSuchName { ttl }) => Step::Done(Err(Failure::NoSuchName), ttl.min(self.ttl)),
@@ -145,29 +183,17 @@ impl Query {
                 }
                 self.name = name;
                 match special::find(&self.name) {
-                    None => Step::Ask(Transport::Udp),
+                    None => Step::Alias(whom),
                     Some(known) => Step::Done(known.of(self.family), self.ttl),
                 }
             }
-            Ok(Answer::NotUnderstood) if self.edns => {
-                self.edns = false;
-                Step::Ask(Transport::Udp)
+            Ok(Answer::NotUnderstood) if whom.edns => {
+                Step::Again(Whom { edns: false, ..whom }, Transport::Udp)
             }
-            Ok(Answer::NotUnderstood | Answer::Failed(_)) => self.next_server(Failure::ServerFailure),
+            Ok(Answer::NotUnderstood | Answer::Failed(_)) => Step::Next(Failure::ServerFailure),
             // In a connection nobody is asked anything else, and there is no more room elsewhere.
-            Ok(Answer::Truncated) | Err(_) => self.next_server(Failure::Malformed),
+            Ok(Answer::Truncated) | Err(_) => Step::Next(Failure::Malformed),
         }
-    }
-
-    /// This server is of no use, for this reason; the last one's is told.
-    pub(super) fn next_server(&mut self, failure: Failure) -> Step {
-        self.tried = self.tried.saturating_add(1);
-        if self.tried >= self.plan.servers.saturating_mul(self.plan.attempts) {
-            return Step::Done(Err(failure), 0);
-        }
-        // Some firewalls drop what they do not know: who was silent once is asked in the oldest way.
-        self.edns = self.tried < self.plan.servers;
-        Step::Ask(Transport::Udp)
     }
 }
 
