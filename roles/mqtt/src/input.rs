@@ -286,7 +286,7 @@ impl Engine {
             Version::V5 => v5::connack(body, &mut self.server, &mut self.properties)?,
         };
         // [MQTT-3.2.2-2], [MQTT-3.2.2-6]; and of MQTT 5, [MQTT-3.2.2-4].
-        let unknown = self.version == Version::V5 && !self.session.exists();
+        let unknown = self.version == Version::V5 && !self.asked.had_session;
         if session_present && (self.asked.clean_start || reason != Reason::SUCCESS || unknown) {
             return Err(Error::Connack);
         }

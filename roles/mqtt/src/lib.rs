@@ -256,6 +256,8 @@ struct Asked {
     session_expiry: u32,
     /// Reason strings and user properties are not welcome everywhere ([MQTT-3.1.2-29]).
     no_problem_information: bool,
+    /// There was a session before.
+    had_session: bool,
 }
 
 /// A client's side of one connection.

@@ -45,6 +45,7 @@ impl Engine {
             clean_start: connect.clean_start,
             session_expiry: if self.version == Version::V4 && !connect.clean_start { u32::MAX } else { 0 },
             no_problem_information: false,
+            had_session: self.session.exists(),
         };
         for property in connect.properties {
             match property {
@@ -53,6 +54,8 @@ impl Engine {
                 _ => {}
             }
         }
+        // The server has a session from here on, even if its CONNACK gets lost.
+        self.session.set_exists(self.asked.had_session || self.asked.session_expiry > 0);
         self.phase = Phase::Connecting;
         self.keep_alive.start(connect.keep_alive, now);
         Ok(())

@@ -44,7 +44,7 @@ impl Session {
     }
 
     /// That of a client which has been connected in an earlier life of the process and had nothing in flight: MQTT 5
-    /// lets only a client with a session accept the server's ([MQTT-3.2.2-4]).
+    /// lets only a client with a session accept the server's ([MQTT-3.2.2-4]), others have to begin with a clean start.
     pub fn resumed() -> Self {
         Self { exists: true, ..Self::default() }
     }
