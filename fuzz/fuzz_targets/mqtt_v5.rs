@@ -1,0 +1,7 @@
+#![no_main]
+
+#[path = "../bodies/mqtt.rs"]
+#[allow(dead_code)]
+mod mqtt;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| mqtt::mqtt_v5(data));
