@@ -160,6 +160,15 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_out_behind_a_ping_is_no_answer_to_it() {
+        let mut keep_alive = started();
+        keep_alive.ping(0);
+        assert!(keep_alive.take_ping());
+        keep_alive.sent(9 * SECOND);
+        assert_eq!(keep_alive.handle_due(10 * SECOND), Err(Error::PingTimeout));
+    }
+
+    #[test]
     fn without_a_keep_alive_only_asked_pings_go_out() {
         let mut keep_alive = KeepAlive::new(SECOND);
         keep_alive.start(0, 5);

@@ -444,10 +444,9 @@ impl Engine {
         self.phase = Phase::Failed(error);
     }
 
-    /// No more comes and goes; what was asked and not answered will not be.
+    /// No more comes and goes.
     fn end(&mut self) {
         self.phase = Phase::Over;
         self.keep_alive.stop();
-        self.requests.clear();
     }
 }

@@ -159,7 +159,8 @@ impl Engine {
     /// As [`Self::publish`], with the message that [`Self::next_resend`] gave.
     ///
     /// # Errors
-    /// [`EncodeError::Resend`]: another message's turn, or QoS. Others as with [`Self::publish`].
+    /// [`EncodeError::Resend`]: another message's turn, or QoS. Others as with [`Self::publish`]; where the server takes
+    /// less than the last one did, the message has to be given up.
     pub fn resend(
         &mut self,
         id: PacketId,

@@ -19,6 +19,27 @@ struct Outgoing {
 /// A client's side of a session: what is in flight, both ways. It goes into an [`Engine`] with each connection and
 /// comes out of it again ([`Engine::into_session`]). It holds packet ids, never payload.
 ///
+/// ```
+/// use millstream_mqtt::{Connect, Engine, Limits, Publish, QoS, Session, Version};
+///
+/// let connect = Connect { client_id: "thermometer", clean_start: false, ..Connect::default() };
+/// let publish = Publish { topic: "attic", qos: QoS::ExactlyOnce, ..Publish::default() };
+/// let mut out = Vec::new();
+/// let mut engine = Engine::new(Version::V4, Limits::default(), Session::new());
+/// engine.connect(&connect, 0, &mut out).unwrap();
+/// engine.input(&[0x20, 2, 0, 0]).unwrap();
+/// let id = engine.publish(&publish, 2, &mut out).unwrap().unwrap();
+///
+/// // The connection breaks, and so does the message.
+/// let mut engine = Engine::new(Version::V4, Limits::default(), engine.into_session());
+/// engine.connect(&connect, 0, &mut out).unwrap();
+/// engine.input(&[0x20, 2, 1, 0]).unwrap();
+/// assert_eq!(engine.next_resend(), Some((id, QoS::ExactlyOnce)));
+/// out.clear();
+/// engine.resend(id, &publish, 2, &mut out).unwrap();
+/// assert_eq!(out, b"\x3c\x0b\0\x05attic\0\x01");
+/// ```
+///
 /// [`Engine`]: crate::Engine
 /// [`Engine::into_session`]: crate::Engine::into_session
 #[derive(Clone, Debug, Default)]
@@ -185,7 +206,6 @@ impl Session {
                 message.released = self.releases;
             }
             message.state = step.next;
-            message.is_sent = true;
         }
         Ok(step)
     }

@@ -6,6 +6,7 @@ use common::{Told, connected, connecting, feed};
 use millstream_mqtt::{
     Connect, EncodeError, Engine, Event, Limits, PacketId, Property, Publish, QoS, Reason, Session, Version,
 };
+use std::collections::BTreeSet;
 
 const ONE: Publish<'_> = Publish { topic: "a", qos: QoS::AtLeastOnce, retain: false, properties: &[] };
 const TWO: Publish<'_> = Publish { qos: QoS::ExactlyOnce, ..ONE };
@@ -113,29 +114,36 @@ fn the_server_may_take_fewer_at_a_time_than_are_to_be_sent_again() {
     assert_eq!(engine.next_resend(), Some((id(2), QoS::ExactlyOnce)));
 }
 
+/// The ids that as many messages get as there are ids, each acknowledged at once.
+fn every_id(engine: &mut Engine) -> BTreeSet<PacketId> {
+    let mut out = Vec::new();
+    let message = |_| {
+        let id = engine.publish(&ONE, 0, &mut out).unwrap().unwrap();
+        let [high, low] = id.get().to_be_bytes();
+        assert!(matches!(engine.input(&[0x40, 2, high, low]), Ok((4, Some(Event::Acknowledged { .. })))));
+        id
+    };
+    (0..65_535).map(message).collect()
+}
+
 #[test]
 fn a_message_that_was_given_up_goes_its_way_if_the_server_has_it() {
-    let (mut engine, mut out) = (again(left(Version::V4), Version::V4, true), Vec::new());
+    let mut engine = again(left(Version::V4), Version::V4, true);
     engine.give_up(id(1));
     assert_eq!(engine.next_resend(), Some((id(2), QoS::ExactlyOnce)));
     engine.give_up(id(2));
     engine.give_up(id(9));
     assert_eq!(engine.next_resend(), None);
     assert_eq!(engine.session().in_flight(), 1);
-    // The id of QoS 1 is free, that of QoS 2 is not: as a new message the server could take it for the old one.
-    let mut ids = Vec::new();
-    for _ in 0..65_533 {
-        let id = engine.publish(&ONE, 0, &mut out).unwrap().unwrap();
-        let [high, low] = id.get().to_be_bytes();
-        engine.input(&[0x40, 2, high, low]).unwrap();
-        ids.push(id);
-    }
+    // The id of QoS 1 is free, that of QoS 2 is not: the server could take a new message for the old one.
+    let ids = every_id(&mut engine);
     assert!(ids.contains(&id(1)) && !ids.contains(&id(2)) && !ids.contains(&id(3)));
     let mut engine = again(engine.into_session(), Version::V4, true);
     let (told, out) = feed(&mut engine, &[&[0x50, 2, 0, 2, 0x70, 2, 0, 2]]);
     assert_eq!(out, [0x62, 2, 0, 2]);
     let over = Event::Acknowledged { id: id(2), reason: Reason::SUCCESS };
     assert_eq!(told, [Told::Event(over, String::new())]);
+    assert!(every_id(&mut engine).contains(&id(2)), "that is over");
 }
 
 #[test]
@@ -144,14 +152,32 @@ fn given_up_towards_a_server_without_a_session_is_gone() {
     engine.give_up(id(2));
     engine.give_up(id(1));
     assert_eq!(engine.session().in_flight(), 0);
+    assert_eq!(every_id(&mut engine).len(), 65_535);
+    // As is what was given up before the server lost its session.
+    let mut engine = again(left(Version::V4), Version::V4, true);
+    engine.give_up(id(2));
+    engine.give_up(id(1));
+    let mut engine = again(engine.into_session(), Version::V4, false);
+    assert_eq!(every_id(&mut engine).len(), 65_535);
+}
+
+#[test]
+fn what_is_released_again_neither_widens_the_window_nor_gets_around_the_bound() {
+    let mut engine = connecting(Version::V5, Limits::default(), left(Version::V5));
+    engine.input(&[0x20, 6, 1, 0, 3, 0x21, 0, 1]).unwrap();
+    engine.give_up(id(1));
+    engine.give_up(id(2));
+    feed(&mut engine, &[&[0x70, 2, 0, 3]]);
     let mut out = Vec::new();
-    let mut ids = (0..65_535).map(|_| {
-        let id = engine.publish(&ONE, 0, &mut out).unwrap().unwrap();
-        let [high, low] = id.get().to_be_bytes();
-        engine.input(&[0x40, 2, high, low]).unwrap();
-        id
-    });
-    assert!(ids.any(|given| given == id(2)));
+    engine.publish(&ONE, 0, &mut out).unwrap();
+    assert_eq!(engine.publish(&ONE, 0, &mut out), Err(EncodeError::Window), "one at a time, as before");
+
+    let mut engine = connecting(Version::V4, Limits { in_flight: 1, ..Limits::default() }, left(Version::V4));
+    engine.input(&[0x20, 2, 1, 0]).unwrap();
+    engine.give_up(id(1));
+    engine.give_up(id(2));
+    assert_eq!(engine.session().in_flight(), 1);
+    assert_eq!(engine.publish(&ONE, 0, &mut out), Err(EncodeError::Window));
 }
 
 #[test]
@@ -199,4 +225,12 @@ fn mqtt_3_2_2_4_a_server_with_a_session_that_a_client_does_not_know_is_refused()
     // One that was to end with its connection is.
     let ended = connected(Version::V5, Limits::default()).into_session();
     assert!(connecting(Version::V5, Limits::default(), ended).input(&connack).is_err());
+    // For how long it lives is the server's to say.
+    for (expiry, is_there) in [(0, false), (9, true)] {
+        let mut engine = Engine::new(Version::V5, Limits::default(), Session::new());
+        engine.connect(&connect, 0, &mut Vec::new()).unwrap();
+        engine.input(&[0x20, 8, 0, 0, 5, 0x11, 0, 0, 0, expiry]).unwrap();
+        let mut next = connecting(Version::V5, Limits::default(), engine.into_session());
+        assert_eq!(next.input(&connack).is_ok(), is_there);
+    }
 }
