@@ -205,3 +205,54 @@ impl fmt::Display for Refusal {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn each_packet_has_the_codes_of_its_table() {
+        let received: &[u8] = &[0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
+        for (carrier, table) in [
+            (
+                Carrier::Connack,
+                &[
+                    0x00, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x90, 0x95,
+                    0x97, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9f,
+                ][..],
+            ),
+            (Carrier::Received, received),
+            (Carrier::Released, &[0x00, 0x92]),
+            (Carrier::Suback, &[0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8f, 0x91, 0x97, 0x9e, 0xa1, 0xa2]),
+            (Carrier::Unsuback, &[0x00, 0x11, 0x80, 0x83, 0x87, 0x8f, 0x91]),
+            (
+                Carrier::Disconnected,
+                &[
+                    0x00, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8b, 0x8d, 0x8e, 0x8f, 0x90, 0x93, 0x94, 0x95,
+                    0x96, 0x97, 0x98, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa0, 0xa1, 0xa2,
+                ],
+            ),
+            (
+                Carrier::Disconnect,
+                &[0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99],
+            ),
+        ] {
+            let codes: Vec<u8> =
+                (0..=255).filter(|code| Reason::from_wire(*code, carrier).is_some()).collect();
+            assert_eq!(codes, table, "{carrier:?}");
+        }
+    }
+
+    #[test]
+    fn every_reason_a_server_may_give_is_said_in_words() {
+        for code in 0..=255 {
+            for carrier in [Carrier::Connack, Carrier::Received, Carrier::Suback, Carrier::Disconnected] {
+                let said = Reason::from_wire(code, carrier).map(|reason| reason.to_string());
+                assert!(said.is_none_or(|said| !said.starts_with("unknown")));
+            }
+        }
+        assert_eq!(Reason::SERVER_BUSY.to_string(), "server busy (0x89)");
+    }
+}

@@ -9,13 +9,16 @@ pub fn is_topic(topic: &str) -> bool {
 /// A filter that a subscription can have: wildcards fill a level of their own, `#` the last ([MQTT-4.7.1-1],
 /// [MQTT-4.7.1-2]); a shared one names its group ([MQTT-4.8.2-1], [MQTT-4.8.2-2]).
 pub fn is_filter(filter: &str) -> bool {
+    if filter.len() > 65_535 || filter.contains('\0') {
+        return false;
+    }
     let filter = match filter.strip_prefix("$share/").map(|shared| shared.split_once('/')) {
         Some(Some((group, _))) if group.is_empty() || group.contains(['+', '#']) => return false,
         Some(Some((_, filter))) => filter,
         Some(None) => return false,
         None => filter,
     };
-    if filter.is_empty() || filter.len() > 65_535 || filter.contains('\0') {
+    if filter.is_empty() {
         return false;
     }
     let mut levels = filter.split('/').peekable();
@@ -115,9 +118,11 @@ mod tests {
         ] {
             assert!(!is_filter(bad), "{bad}");
         }
-        for bad in ["$share/g/", "$share/+/a", "$share/#/a"] {
+        for bad in ["$share/g/", "$share/+/a", "$share/#/a", "$share/\0/a"] {
             assert!(!is_filter(bad), "{bad}");
         }
+        let longest = ["$share/g/", &"a".repeat(65_526)].concat();
+        assert!(is_filter(&longest) && !is_filter(&[&longest, "a"].concat()));
     }
 
     #[test]

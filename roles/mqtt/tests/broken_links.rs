@@ -148,25 +148,26 @@ impl Link {
     }
 }
 
-const MESSAGES: u8 = 4;
+/// Messages each way, where not said otherwise.
+const FEW: u8 = 4;
 
 fn qos(number: u8) -> QoS {
     if number.is_multiple_of(2) { QoS::ExactlyOnce } else { QoS::AtLeastOnce }
 }
 
-fn messages() -> Vec<Vec<u8>> {
-    (0..MESSAGES).map(|number| vec![b'm', b's', b'g', number]).collect()
+fn messages(count: u8) -> Vec<Vec<u8>> {
+    (0..count).map(|number| vec![b'm', b's', b'g', number]).collect()
 }
 
 /// Both ends when all is done, and the bytes that went over the link since it broke last.
-fn run(version: Version, forgets: bool, cuts: &[usize]) -> (Client, Broker, usize) {
+fn run(version: Version, forgets: bool, count: u8, cuts: &[usize]) -> (Client, Broker, usize) {
     let mut broker = Broker::new(version, forgets);
-    let queue: Vec<_> = (0..).map(qos).zip(messages()).collect();
+    let queue: Vec<_> = (0..).map(qos).zip(messages(count)).collect();
     broker.queue.extend(queue.iter().map(|(qos, payload)| (*qos as u8, payload.clone())));
     let mut link = Link { cuts: cuts.iter().copied().collect(), crossed: 0 };
     let mut out = Vec::new();
     let mut client = Client::new(version, &queue, &mut out);
-    for _ in 0..200 {
+    for _ in 0..10_000 {
         client.write(&mut out);
         let arrives = link.cross(&mut out);
         let mut back = broker.serve(&std::mem::take(&mut out));
@@ -199,25 +200,25 @@ fn firsts(all: &[Vec<u8>], of: QoS) -> Vec<Vec<u8>> {
     firsts
 }
 
-fn check_delivered(all: &[Vec<u8>], cuts: &[usize]) {
-    for payload in messages() {
+fn check_delivered(all: &[Vec<u8>], count: u8, cuts: &[usize]) {
+    for payload in messages(count) {
         let times = times(all, &payload);
         let enough = if qos(payload[3]) == QoS::ExactlyOnce { times == 1 } else { times >= 1 };
         assert!(enough, "{payload:?} came {times} times, cut at {cuts:?}");
     }
     for of in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
-        let sent: Vec<_> = messages().into_iter().filter(|payload| qos(payload[3]) == of).collect();
+        let sent: Vec<_> = messages(count).into_iter().filter(|payload| qos(payload[3]) == of).collect();
         assert_eq!(firsts(all, of), sent, "MQTT 5, 4.6: in order, cut at {cuts:?}");
     }
 }
 
-fn check(version: Version, cuts: &[usize]) -> usize {
-    let (client, broker, crossed) = run(version, false, cuts);
+fn check(version: Version, count: u8, cuts: &[usize]) -> usize {
+    let (client, broker, crossed) = run(version, false, count, cuts);
     let up: Vec<_> = broker.delivered.iter().map(|(_, payload)| payload.clone()).collect();
     assert!(broker.delivered.iter().all(|(topic, _)| topic == "up"));
-    check_delivered(&up, cuts);
-    check_delivered(&client.delivered, cuts);
-    for payload in messages() {
+    check_delivered(&up, count, cuts);
+    check_delivered(&client.delivered, count, cuts);
+    for payload in messages(count) {
         assert_eq!(times(&client.acknowledged, &payload), 1, "cut at {cuts:?}");
     }
     assert!(client.kept.is_empty() && client.ids.is_empty() && client.forgotten.is_empty());
@@ -227,10 +228,10 @@ fn check(version: Version, cuts: &[usize]) -> usize {
 #[test]
 fn a_link_that_breaks_at_any_byte_loses_nothing_and_doubles_nothing_of_qos_2() {
     for version in [Version::V4, Version::V5] {
-        let all = check(version, &[]);
+        let all = check(version, FEW, &[]);
         assert!(all > 150);
         for cut in 0..all {
-            check(version, &[cut]);
+            check(version, FEW, &[cut]);
         }
     }
 }
@@ -238,9 +239,9 @@ fn a_link_that_breaks_at_any_byte_loses_nothing_and_doubles_nothing_of_qos_2() {
 #[test]
 fn nor_does_one_that_breaks_again_while_what_was_lost_comes_again() {
     for version in [Version::V4, Version::V5] {
-        for first in 0..check(version, &[]) {
-            for second in 0..check(version, &[first]) {
-                check(version, &[first, second]);
+        for first in 0..check(version, FEW, &[]) {
+            for second in 0..check(version, FEW, &[first]) {
+                check(version, FEW, &[first, second]);
             }
         }
     }
@@ -250,7 +251,25 @@ fn nor_does_one_that_breaks_again_while_what_was_lost_comes_again() {
 fn nor_does_one_that_breaks_many_times() {
     for version in [Version::V4, Version::V5] {
         for often in 20..120 {
-            check(version, &[often; 12]);
+            check(version, FEW, &[often; 12]);
+        }
+    }
+}
+
+#[test]
+fn nor_does_one_that_breaks_again_and_again_while_many_messages_go_through() {
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    for version in [Version::V4, Version::V5] {
+        for most in [60, 100, 200, 400] {
+            let cuts: Vec<_> = (0..200)
+                .map(|_| {
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    random as usize % most
+                })
+                .collect();
+            check(version, 200, &cuts);
         }
     }
 }
@@ -258,10 +277,10 @@ fn nor_does_one_that_breaks_many_times() {
 #[test]
 fn a_broker_that_loses_its_session_gets_what_it_did_not_acknowledge_and_the_rest_is_told() {
     for version in [Version::V4, Version::V5] {
-        let (_, _, all) = run(version, true, &[]);
+        let (_, _, all) = run(version, true, FEW, &[]);
         for cut in 0..all {
-            let (client, broker, _) = run(version, true, &[cut]);
-            for payload in messages() {
+            let (client, broker, _) = run(version, true, FEW, &[cut]);
+            for payload in messages(FEW) {
                 let delivered =
                     broker.delivered.iter().filter(|(_, delivered)| *delivered == payload).count();
                 assert!((1..=2).contains(&delivered), "cut at {cut}");
