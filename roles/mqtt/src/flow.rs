@@ -77,6 +77,9 @@ pub(crate) fn step(state: State, packet: Packet) -> Result<Step, Error> {
         (State::Idle, Packet::Publish2) => (State::Pubrel, Some(Reply::Pubrec), Tell::Deliver),
         (State::Pubrel, Packet::Publish2) => (State::Pubrel, Some(Reply::Pubrec), Tell::Nothing),
         (State::Pubrel, Packet::Pubrel) => (State::Idle, Some(Reply::Pubcomp), Tell::Nothing),
+        // A server that does not know of the exchange has the id free. MQTT 5 calls that a mismatch of sessions (3.4.2.1);
+        // to break off would bring the same message again, and again.
+        (State::Pubrel, Packet::Publish1) => (State::Idle, Some(Reply::Puback), Tell::Deliver),
         // Our PUBCOMP was lost with the last connection.
         (State::Idle, Packet::Pubrel) => (State::Idle, Some(Reply::PubcompUnknown), Tell::Nothing),
         // Outgoing, QoS 1.

@@ -144,6 +144,15 @@ fn a_message_of_qos_2_that_comes_again_is_not_delivered_again() {
 }
 
 #[test]
+fn a_server_that_uses_the_id_of_an_unfinished_exchange_anew_is_not_kept_out() {
+    // QoS 1 under the id of a message of QoS 2 that was not released, which then is as good as released.
+    let input = b"\x34\x06\0\x01a\0\x08x\x32\x06\0\x01b\0\x08y\x34\x06\0\x01c\0\x08z";
+    let (told, out) = feed_cut_anyhow(v4, input);
+    assert_eq!(told.iter().filter(|told| **told == Told::End).count(), 3);
+    assert_eq!(out, [0x50, 2, 0, 8, 0x40, 2, 0, 8, 0x50, 2, 0, 8]);
+}
+
+#[test]
 fn properties_and_aliases_of_messages_are_told() {
     let input =
         b"\x30\x14\0\x01a\x0f\x23\0\x02\x0b\x07\x0b\x80\x01\x26\0\x01n\0\x01v!\x30\x06\0\0\x03\x23\0\x02";
