@@ -41,7 +41,7 @@ pub use context::{Census, Context, ContextBuilder, Cx, Remote, SulId, Timeouts};
 pub use error::Error;
 pub use plat::{Address, Adopted, Interest, PollHost, Readiness, SocketOptions, Us, Waker, sim};
 pub use secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};
-pub use system::Blob;
+pub use system::{Blob, Step, SystemState};
 #[cfg(feature = "tls")]
 pub use tls::{Identity, TlsError};
 #[cfg(feature = "tls")]

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::http::Head;
 use crate::plat::{Plat, PollHost, sim};
 use crate::policy::{Diagnostic, Policy};
+use crate::system::{Notifiers, System};
 use crate::vhost::Peers;
 use crate::wsi::{UdpLoss, Validity};
 use std::any::Any;
@@ -63,6 +64,7 @@ pub struct ContextBuilder {
     validity: Validity,
     max_connections_per_peer: usize,
     names: Names,
+    pub(crate) notifiers: Notifiers,
     udp_loss: UdpLoss,
     max_connections: usize,
     reuse_port: bool,
@@ -87,6 +89,7 @@ impl ContextBuilder {
             validity: Validity::default(),
             max_connections_per_peer: 0,
             names: Names::default(),
+            notifiers: Notifiers::default(),
             udp_loss: UdpLoss::default(),
             max_connections: 100_000,
             reuse_port: false,
@@ -225,6 +228,7 @@ impl ContextBuilder {
             spares: Spares::default(),
             sinks: HashMap::new(),
             out_head: Head::new(),
+            system: System::new(!self.notifiers.0.is_empty()),
             blobs: crate::system::Blobs::default(),
             app: self.app,
             stopping: false,
@@ -235,14 +239,17 @@ impl ContextBuilder {
             protocols: Beside::new(),
             acceptors: Beside::new(),
             orphans: Vec::new(),
+            notifiers: self.notifiers,
         };
-        Ok(Context {
+        let mut context = Context {
             handlers,
             core,
             scratch: Scratch::new(),
             events: Vec::new(),
             calls: Calls::new(),
             peer_payload: Vec::new(),
-        })
+        };
+        context.system_start();
+        Ok(context)
     }
 }

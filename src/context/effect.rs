@@ -6,6 +6,7 @@ use super::{Call, Context, Core, Cx, Handlers, Newborn};
 use crate::cause::Cause;
 use crate::http::Head;
 use crate::secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow, TxState};
+use crate::system::Step;
 use crate::vhost::VhostUser;
 use crate::wsi::{Binding, Flags, Protocol, WsiId};
 use std::net::SocketAddr;
@@ -40,6 +41,8 @@ pub(crate) enum Effect {
     JoinSink(StreamId),
     /// A stream whose peer is a stream may send.
     PeerTx(StreamId),
+    /// The system state goes a step on, if the notifiers let it.
+    SystemStep,
     /// A closure whose time has come.
     Call(Call),
 }
@@ -128,6 +131,7 @@ impl Context {
             Effect::Names => self.core.serve_names(),
             Effect::JoinSink(id) => self.join_sink(id),
             Effect::PeerTx(id) => self.peer_tx(id),
+            Effect::SystemStep => self.system_step(),
             Effect::Call(call) => call(&mut self.core.enter_user()),
         }
     }
@@ -247,6 +251,16 @@ impl Context {
                 flow
             }
         }
+    }
+
+    fn system_step(&mut self) {
+        let Some(next) = self.core.system_step() else { return };
+        for notifier in &mut self.handlers.notifiers.0 {
+            if notifier(&mut self.core.enter_user(), next) == Step::Hold {
+                return;
+            }
+        }
+        self.core.system_enter(next);
     }
 
     /// Finds a user for an accepted connection.

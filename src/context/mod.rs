@@ -59,6 +59,7 @@ pub(crate) struct Handlers {
     pub(crate) acceptors: Beside<VhostId, Box<dyn Acceptor>>,
     /// Those whose connections came to their ends before the callback returned that had asked for them.
     pub(crate) orphans: Vec<(WsiId, Box<dyn Protocol>)>,
+    pub(crate) notifiers: crate::system::Notifiers,
 }
 
 /// User code that a callback has brought in, and that takes its place when the callback has returned.
@@ -109,6 +110,7 @@ pub(crate) struct Core {
     pub(crate) sinks: HashMap<Box<str>, StreamId>,
     /// Where the head of an outgoing message is put together.
     pub(crate) out_head: Head,
+    pub(crate) system: crate::system::System,
     pub(crate) blobs: crate::system::Blobs,
     #[cfg(feature = "tls")]
     pub(crate) tls: crate::tls_identity::Identities,

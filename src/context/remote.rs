@@ -1,6 +1,7 @@
 //! The loop from other threads: calls are left in a queue without a lock, and the loop is rung for the first of them.
 
 use super::{Call, Context, Core, Cx, Effect};
+use crate::SystemState;
 use crate::error::Error;
 use crate::plat::{Waker, ring};
 use crate::secure_stream::StreamId;
@@ -47,6 +48,19 @@ impl Remote {
     /// [`Error::Stale`]: the context has ended.
     pub fn attach(&self, call: impl FnOnce(&mut Cx<'_>) + Send + 'static) -> Result<(), Error> {
         self.ask(Asked::Call(Box::new(call)))
+    }
+
+    /// Runs `call` on the loop's thread when the system state is reached, or in the next turn if it is
+    /// (`lws_system_ops_t.attach`).
+    ///
+    /// # Errors
+    /// [`Error::Stale`]: the context has ended.
+    pub fn attach_at(
+        &self,
+        state: SystemState,
+        call: impl FnOnce(&mut Cx<'_>) + Send + 'static,
+    ) -> Result<(), Error> {
+        self.attach(move |cx| cx.attach(state, call))
     }
 
     /// [`Cx::request_tx`].
