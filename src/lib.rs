@@ -37,7 +37,9 @@ mod wsi;
 pub use crate::dns::Names;
 pub use ::http;
 pub use cause::Cause;
-pub use context::{Census, Context, ContextBuilder, Cx, Remote, SulId, Timeouts};
+pub use context::{
+    Census, Context, ContextBuilder, Counters, Cx, Latency, LatencyKind, Remote, SulId, Timeouts,
+};
 pub use error::Error;
 pub use plat::{Address, Adopted, Interest, PollHost, Readiness, SocketOptions, Us, Waker, sim};
 pub use secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};

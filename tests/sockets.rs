@@ -1,5 +1,7 @@
 //! Descriptors of all kinds as connections, how sockets are marked and bound, and how many one peer may have.
 
+#![cfg(feature = "raw")]
+
 use millstream::*;
 use rustix::fd::{BorrowedFd, OwnedFd};
 use std::cell::RefCell;
@@ -184,7 +186,6 @@ fn host(policy: &str) -> (Context, Rc<RefCell<Vec<OwnedFd>>>) {
     (Context::builder().policy(policy).unwrap().poll_host(host).build().unwrap(), copies)
 }
 
-#[cfg(feature = "raw")]
 #[test]
 fn the_policy_marks_sockets_for_the_network_and_the_system() {
     struct Nothing;
@@ -246,7 +247,6 @@ fn a_connection_comes_from_the_address_and_the_interface_that_it_is_given() {
     serve_until(&mut context, || told.borrow().closed);
 }
 
-#[cfg(feature = "raw")]
 #[test]
 fn a_server_binds_to_an_interface_by_its_name() {
     struct Nobody;

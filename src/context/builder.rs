@@ -1,6 +1,7 @@
 //! What a context is made from. It says no here, not later.
 
 use super::arena::{Arena, Beside};
+use super::observe::{Counters, Latencies, Latency, LatencySink};
 use super::remote::Calls;
 use super::scratch::{Scratch, Spares};
 use super::sul::Suls;
@@ -54,6 +55,15 @@ impl Default for Timeouts {
     }
 }
 
+/// Who is told of latencies.
+struct Sink(Option<LatencySink>);
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "a sink" } else { "no sink" })
+    }
+}
+
 /// Makes a [`Context`].
 #[derive(Debug)]
 #[must_use]
@@ -65,6 +75,7 @@ pub struct ContextBuilder {
     max_connections_per_peer: usize,
     names: Names,
     pub(crate) notifiers: Notifiers,
+    latency: Sink,
     udp_loss: UdpLoss,
     max_connections: usize,
     reuse_port: bool,
@@ -90,6 +101,7 @@ impl ContextBuilder {
             max_connections_per_peer: 0,
             names: Names::default(),
             notifiers: Notifiers::default(),
+            latency: Sink(None),
             udp_loss: UdpLoss::default(),
             max_connections: 100_000,
             reuse_port: false,
@@ -175,6 +187,22 @@ impl ContextBuilder {
         self
     }
 
+    /// Tells `sink` how long each name, connection, handshake, read and write took (README.detailed-latency.md). Printed, a
+    /// [`Latency`] is a line that the scripts of lws understand.
+    ///
+    /// ```
+    /// use millstream::Context;
+    /// use std::io::Write;
+    ///
+    /// let mut log = std::io::BufWriter::new(std::io::stderr());
+    /// let context = Context::builder().latency(move |latency| drop(writeln!(log, "{latency}"))).build()?;
+    /// # Ok::<(), millstream::Error>(())
+    /// ```
+    pub fn latency(mut self, sink: impl FnMut(&Latency) + 'static) -> Self {
+        self.latency = Sink(Some(Box::new(sink)));
+        self
+    }
+
     /// What all handlers share: they reach it by [`Cx::app`](super::Cx::app).
     pub fn app(mut self, app: impl Any) -> Self {
         self.app = Some(Box::new(app));
@@ -214,6 +242,8 @@ impl ContextBuilder {
             suls: Suls::new(),
             effects: VecDeque::new(),
             effects_left: 0,
+            counters: Counters::default(),
+            latencies: Latencies::new(self.latency.0.is_some()),
             entered_user: false,
             ready: VecDeque::new(),
             newborn: Vec::new(),
@@ -240,6 +270,7 @@ impl ContextBuilder {
             acceptors: Beside::new(),
             orphans: Vec::new(),
             notifiers: self.notifiers,
+            latency: self.latency.0,
         };
         let mut context = Context {
             handlers,

@@ -1,7 +1,8 @@
 //! Effects: what is asked for in one place and ends in user code. They wait in a queue and run one after the other,
 //! first asked first done. This is the only file that calls user code.
 
-use super::scratch::TX_SIZE;
+use super::observe::{LatencyKind, us};
+use super::scratch::{RX_SIZE, TX_SIZE};
 use super::{Call, Context, Core, Cx, Handlers, Newborn};
 use crate::cause::Cause;
 use crate::http::Head;
@@ -43,6 +44,8 @@ pub(crate) enum Effect {
     PeerTx(StreamId),
     /// The system state goes a step on, if the notifiers let it.
     SystemStep,
+    /// A stream is told how its connection performs.
+    Performance(StreamId),
     /// A closure whose time has come.
     Call(Call),
 }
@@ -72,7 +75,14 @@ impl Context {
             self.deliver(effect);
         }
         self.adopt();
+        self.tell_latencies();
         true
+    }
+
+    fn tell_latencies(&mut self) {
+        if let Some(sink) = &mut self.handlers.latency {
+            self.core.latencies.records.drain(..).for_each(|latency| sink(&latency));
+        }
     }
 
     /// Handlers that came with a callback take their places, in the order in which they were given. Those they replace
@@ -131,6 +141,7 @@ impl Context {
             Effect::Names => self.core.serve_names(),
             Effect::JoinSink(id) => self.join_sink(id),
             Effect::PeerTx(id) => self.peer_tx(id),
+            Effect::Performance(id) => self.tell_performance(id),
             Effect::SystemStep => self.system_step(),
             Effect::Call(call) => call(&mut self.core.enter_user()),
         }
@@ -205,6 +216,16 @@ impl Context {
 
     /// Tells whomever a connection serves.
     pub(crate) fn wsi_event(&mut self, id: WsiId, event: WsiEvent<'_>) {
+        let (WsiEvent::Rx(payload), true) = (event, self.core.latencies.is_on()) else {
+            return self.wsi_event_now(id, event);
+        };
+        let before = self.core.plat.now();
+        self.wsi_event_now(id, event);
+        let took = us(self.core.plat.now().saturating_sub(before));
+        self.core.latency_of_payload(LatencyKind::Read, 0, took, [payload.len(), RX_SIZE]);
+    }
+
+    fn wsi_event_now(&mut self, id: WsiId, event: WsiEvent<'_>) {
         let Some(wsi) = self.core.wsis.get(id) else { return };
         match wsi.binding {
             Binding::None | Binding::Attempt(_) => {}
@@ -350,6 +371,7 @@ impl Core {
     /// User code is about to be called: what it needs to call back.
     fn enter_user(&mut self) -> Cx<'_> {
         self.entered_user = true;
+        self.counters.callbacks += 1;
         Cx { core: self }
     }
 

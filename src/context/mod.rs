@@ -8,6 +8,7 @@ pub(crate) mod arena;
 mod builder;
 mod cx;
 mod effect;
+mod observe;
 mod remote;
 pub(crate) mod scratch;
 mod service;
@@ -16,6 +17,9 @@ mod sul;
 pub use builder::{ContextBuilder, Timeouts};
 pub use cx::Cx;
 pub(crate) use effect::{Effect, WsiEvent};
+pub(crate) use observe::us;
+pub use observe::{Counters, Latency, LatencyKind};
+use observe::{Latencies, LatencySink};
 pub use remote::Remote;
 pub use sul::SulId;
 
@@ -60,6 +64,7 @@ pub(crate) struct Handlers {
     /// Those whose connections came to their ends before the callback returned that had asked for them.
     pub(crate) orphans: Vec<(WsiId, Box<dyn Protocol>)>,
     pub(crate) notifiers: crate::system::Notifiers,
+    pub(crate) latency: Option<LatencySink>,
 }
 
 /// User code that a callback has brought in, and that takes its place when the callback has returned.
@@ -86,6 +91,8 @@ pub(crate) struct Core {
     pub(crate) vhosts: Arena<VhostId, Vhost>,
     pub(crate) suls: Suls<Timer>,
     pub(crate) effects: VecDeque<Effect>,
+    pub(crate) counters: Counters,
+    pub(crate) latencies: Latencies,
     /// User code has been called in this turn.
     pub(crate) entered_user: bool,
     /// Effects that this turn may still deliver.

@@ -77,6 +77,7 @@ impl Core {
     /// Looks for the addresses of a name, for a connection that waits for them.
     pub(crate) fn look_up(&mut self, id: WsiId, name: &str, port: u16) {
         let token = id.0.to_token();
+        self.counters.names += 1;
         if !self.dns.asks_servers() && self.plat.knows_names() {
             return self.plat.resolve(name, port, token);
         }

@@ -109,6 +109,11 @@ impl Plat {
         either!(self.wall_secs())
     }
 
+    /// Microseconds since 1970.
+    pub(crate) fn wall_us(&self) -> u64 {
+        either!(self.wall_us())
+    }
+
     /// For jitter and the like; not for secrets.
     pub(crate) fn random(&mut self) -> u64 {
         either!(self.random())

@@ -68,6 +68,12 @@ impl Unix {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 
+    #[expect(clippy::disallowed_methods, clippy::unused_self, reason = "this is where time comes from")]
+    pub(super) fn wall_us(&self) -> u64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    }
+
     pub(super) fn random(&mut self) -> u64 {
         super::sim::next_random(&mut self.random)
     }

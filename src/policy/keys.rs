@@ -444,7 +444,7 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
     S.flag("attr_high_throughput", |t| &mut t.attr.high_throughput, "ToS: high throughput"),
     S.flag("attr_high_reliability", |t| &mut t.attr.high_reliability, "ToS: high reliability"),
     S.flag("attr_low_cost", |t| &mut t.attr.low_cost, "ToS: low cost"),
-    S.flag("perf", |t| &mut t.perf, "the stream receives JSON about its connections' performance").later(),
+    S.flag("perf", |t| &mut t.perf, "the stream receives JSON about its connections' performance"),
     S.flag("swake_validity", |t| &mut t.swake_validity, "validity checks may wake a suspended system")
         .later(),
     S.number("proxy_buflen", LONG, |t, n| t.proxy.proxy_buflen = narrow(n), "most bytes the proxy holds")

@@ -92,16 +92,26 @@ pub enum TxFlow {
 pub struct RxFlags {
     som: bool,
     eom: bool,
+    perf: bool,
 }
 
 impl RxFlags {
+    /// As lws flags it: a whole message of its own, out of band.
+    pub(crate) const PERF_JSON: Self = Self { som: true, eom: true, perf: true };
+
     pub(crate) const fn new(som: bool, eom: bool) -> Self {
-        Self { som, eom }
+        Self { som, eom, perf: false }
     }
 
     /// The piece is the first of its message (`LWSSS_FLAG_SOM`).
     pub const fn is_som(self) -> bool {
         self.som
+    }
+
+    /// This is no payload of the peer's, but JSON about the connection's performance, which `"perf": true` in the policy asks
+    /// for. It may come between pieces of a message (`LWSSS_FLAG_PERF_JSON`).
+    pub const fn is_perf_json(self) -> bool {
+        self.perf
     }
 
     /// The piece is the last of its message, perhaps an empty one (`LWSSS_FLAG_EOM`).
@@ -112,6 +122,9 @@ impl RxFlags {
 
 impl fmt::Debug for RxFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.perf {
+            return f.write_str("PERF_JSON");
+        }
         f.write_str(match (self.som, self.eom) {
             (true, true) => "SOM|EOM",
             (true, false) => "SOM",

@@ -9,6 +9,7 @@ mod connect;
 mod endpoint;
 mod handler;
 pub mod metadata;
+mod perf;
 pub mod retry;
 pub mod retry_after;
 mod server;

@@ -149,6 +149,7 @@ impl Context {
         #[cfg(feature = "tls")]
         let session = core.server_session(vhost_id);
         let id = core.wsis.insert(wsi);
+        core.counters.accepted += 1;
         let _ = socket.set_nodelay();
         match (core.plat.register(socket, id.0.to_token()), core.wsis.get_mut(id)) {
             (Ok(socket), Some(wsi)) => wsi.socket = Some(socket),

@@ -45,6 +45,8 @@ impl Core {
     fn unbind(&mut self, id: WsiId, cause: Option<Cause>) {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
         let binding = std::mem::replace(&mut wsi.binding, Binding::None);
+        let is_failed = wsi.rare.as_ref().is_some_and(|rare| rare.connecting.is_some());
+        self.counters.failed += u64::from(is_failed && binding != Binding::None);
         match binding {
             // Whoever races attempts knows of them.
             Binding::None | Binding::Attempt(_) => {}
@@ -68,6 +70,7 @@ impl Core {
         self.wait_no_more(id);
         self.validity_stop(id);
         self.end_race(id);
+        self.latency_forget(id);
         let Some(mut wsi) = self.wsis.remove(id) else { return };
         debug_assert!(matches!(wsi.binding, Binding::None), "{id} is removed under its user");
         if wsi.flags.has(Flags::ACCEPTED)

@@ -3,6 +3,7 @@
 use super::race::Racing;
 use super::timings::Timings;
 use super::{Binding, Flags, Wait, Wsi, WsiId, WsiState};
+use crate::LatencyKind;
 use crate::cause::{Cause, Failure, Phase, TcpFailure};
 use crate::context::{Context, Core, Effect};
 use crate::plat::{Address, Socket, SocketOptions};
@@ -181,6 +182,8 @@ impl Core {
             if let Some(wsi) = self.wsis.get_mut(id) {
                 wsi.binding = binding;
                 wsi.flags.set(Flags::REUSED);
+                wsi.rare().timings.reused();
+                self.counters.reused += 1;
                 wsi.flags.clear(Flags::GOT_RX | Flags::RX_FLOW_OFF | Flags::WANT_TX);
                 self.pooled = self.pooled.saturating_sub(1);
                 self.wait_no_more(id);
@@ -280,6 +283,8 @@ impl Context {
         if let Some(connecting) = &mut rare.connecting {
             rare.peer = connecting.address.take();
             connecting.timings.connected(now);
+            let took = connecting.timings.connect_us;
+            self.core.latency(LatencyKind::Connect, took.into());
         }
         self.connected(id);
     }
@@ -307,6 +312,7 @@ impl Core {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
         wsi.enter(id, WsiState::Open);
         let is_accepted = wsi.flags.has(Flags::ACCEPTED);
+        let is_tls = wsi.is_tls();
         if let Some(rare) = &mut wsi.rare
             && let Some(mut connecting) = rare.connecting.take()
         {
@@ -314,6 +320,13 @@ impl Core {
             rare.timings = connecting.timings;
         }
         self.validity_start(id);
+        self.counters.connected += u64::from(!is_accepted);
+        if is_tls {
+            self.counters.handshakes += 1;
+            let kind = if is_accepted { LatencyKind::TlsServer } else { LatencyKind::TlsClient };
+            let took = self.latency_since(id);
+            self.latency(kind, took);
+        }
         if is_accepted {
             self.find_user(id);
         } else {

@@ -240,6 +240,7 @@ impl Core {
             match socket.read(into) {
                 Ok(0) => return Got::Eof,
                 Ok(len) => {
+                    self.counters.rx_bytes += len as u64;
                     if len < into.len() && !wsi.flags.has(Flags::READ_CLOSED) {
                         wsi.flags.clear(Flags::READABLE);
                     }

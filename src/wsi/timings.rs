@@ -1,6 +1,7 @@
 //! How long each step of a client connection took.
 
 use super::WsiId;
+use crate::LatencyKind;
 use crate::Us;
 use crate::context::Core;
 use std::net::IpAddr;
@@ -8,19 +9,20 @@ use std::net::IpAddr;
 /// The steps, as times; what has not happened is 0, and so is what did not have to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Timings {
-    begun: Us,
     /// When the present step has begun.
     since: Us,
     pub(crate) dns_us: u32,
     pub(crate) connect_us: u32,
     pub(crate) tls_us: u32,
+    /// From the end of a request's head to the response's.
+    pub(crate) response_us: u32,
     /// What the name was found to mean; none for addresses.
     pub(crate) addresses: Vec<IpAddr>,
 }
 
 impl Timings {
     pub(super) fn begun(now: Us) -> Self {
-        Self { begun: now, since: now, ..Self::default() }
+        Self { since: now, ..Self::default() }
     }
 
     fn step(&mut self, now: Us) -> u32 {
@@ -31,6 +33,19 @@ impl Timings {
 
     pub(super) fn connected(&mut self, now: Us) {
         self.connect_us = self.step(now);
+    }
+
+    /// Another user takes over what is there.
+    pub(super) fn reused(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(crate) fn requested(&mut self, now: Us) {
+        self.since = now;
+    }
+
+    pub(crate) fn responded(&mut self, now: Us) {
+        self.response_us = self.step(now);
     }
 
     /// TLS was the last step, if there was TLS.
@@ -47,6 +62,9 @@ impl Core {
         let timings = &mut connecting.timings;
         if timings.addresses.is_empty() {
             timings.dns_us = timings.step(now);
+            let took = u64::from(timings.dns_us);
+            timings.addresses.extend_from_slice(addresses);
+            return self.latency(LatencyKind::Name, took);
         }
         timings.addresses.extend_from_slice(addresses);
     }

@@ -12,6 +12,7 @@ impl Context {
         wsi.tls = Some(Box::new(session));
         wsi.enter(id, WsiState::Handshaking);
         wsi.flags.set(Flags::WANT_FLUSH);
+        self.core.latency_begin(id);
         self.core.wait_for(id, Wait::Tls, self.core.timeouts.tls);
         self.serve_handshaking(id);
     }

@@ -116,7 +116,10 @@ impl Core {
                 Err(error) => {
                     return log::debug!(target: "millstream::wsi", "{id}: a datagram is not sent: {error}");
                 }
-                Ok(_) => return wsi.flags.set(Flags::UNPROVED),
+                Ok(sent) => {
+                    self.counters.tx_bytes += sent as u64;
+                    return wsi.flags.set(Flags::UNPROVED);
+                }
             }
         }
     }
@@ -134,6 +137,7 @@ impl Core {
             }
             match wsi.socket.as_mut()?.receive_from(into) {
                 Ok(received) => {
+                    self.counters.rx_bytes += received.0 as u64;
                     if !self.is_lost(self.udp_loss.rx) {
                         self.validity_received(id);
                         return Some(received);

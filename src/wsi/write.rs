@@ -2,9 +2,10 @@
 //! the next callback.
 
 use super::{Flags, Wait, WsiId, WsiState};
+use crate::LatencyKind;
 use crate::cause::{Cause, Phase};
 use crate::context::scratch::{FRONT_ROOM, PREFIX_ROOM, SUFFIX_ROOM, Scratch, TX_SIZE};
-use crate::context::{Context, Core};
+use crate::context::{Context, Core, us};
 use crate::role::Framed;
 use crate::secure_stream::{Tx, TxFlow, TxState};
 use std::io::ErrorKind;
@@ -18,12 +19,12 @@ const TX_LEAST: usize = 1024;
 impl Core {
     /// A tx callback when the way is clear.
     pub(crate) fn wsi_request_tx(&mut self, id: WsiId) {
-        if let Some(wsi) = self.wsis.get_mut(id) {
-            wsi.flags.set(Flags::WANT_TX);
-            if wsi.flags.has(Flags::WRITABLE) {
-                self.schedule(id);
-            }
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        wsi.flags.set(Flags::WANT_TX);
+        if wsi.flags.has(Flags::WRITABLE) {
+            self.schedule(id);
         }
+        self.latency_begin(id);
     }
 
     /// There is something in front to send, with or without a tx callback.
@@ -55,6 +56,7 @@ impl Core {
             match socket.write(left) {
                 Ok(len) => {
                     wsi.unsent_at += len;
+                    self.counters.tx_bytes += len as u64;
                     self.wait_to_send(id);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -83,6 +85,7 @@ impl Core {
             }
         };
         wsi.flags.set(Flags::UNPROVED);
+        self.counters.tx_bytes += sent as u64;
         let left = bytes.get(sent..).unwrap_or_default();
         if !left.is_empty() {
             wsi.flags.clear(Flags::WRITABLE);
@@ -183,11 +186,21 @@ impl Context {
         let mut buffer = std::mem::take(&mut scratch.tx);
         let mut state = TxState::default();
         let payload = buffer.get_mut(at..at + room).unwrap_or_default();
+        let measured =
+            self.core.latencies.is_on().then(|| (self.core.latency_since(id), self.core.plat.now()));
         let flow = self.ask_tx(id, &mut Tx::new(payload, &mut state));
+        let measured =
+            measured.map(|(waited, before)| (waited, us(self.core.plat.now().saturating_sub(before))));
         let sent = match flow {
             TxFlow::Send => self.send_framed(id, &mut buffer, at, state, scratch),
             TxFlow::DontSend | TxFlow::DisconnectMe | TxFlow::DestroyMe => 0,
         };
+        if let Some((waited, callback)) = measured {
+            let unsent =
+                self.core.wsis.get(id).map_or(0, |wsi| wsi.unsent.len().saturating_sub(wsi.unsent_at));
+            let sizes = [sent.saturating_sub(unsent), sent];
+            self.core.latency_of_payload(LatencyKind::Write, waited, callback, sizes);
+        }
         scratch.tx = buffer;
         sent
     }

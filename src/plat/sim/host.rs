@@ -64,6 +64,10 @@ impl Host {
         EPOCH + self.network.now().as_us() / 1_000_000
     }
 
+    pub(crate) fn wall_us(&self) -> u64 {
+        EPOCH * 1_000_000 + self.network.now().as_us()
+    }
+
     pub(crate) fn random(&self) -> u64 {
         next_random(&mut self.network.0.borrow_mut().random)
     }

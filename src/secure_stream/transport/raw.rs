@@ -15,6 +15,7 @@ impl Context {
             // An accepted stream is CONNECTED from its beginning.
             WsiEvent::Established => {
                 self.core.stream_connected(id);
+                self.core.report_performance(id);
                 if self.core.live(id).is_ok_and(|stream| stream.wants_tx) {
                     self.core.wsi_request_tx(wsi);
                 }

@@ -227,6 +227,7 @@ impl Core {
         if status.is_informational() {
             return;
         }
+        self.note_response(wsi);
         let Ok(stream) = self.live_mut(id) else { return };
         let stream_type = Rc::clone(&stream.stream_type);
         let http = &stream_type.http;
@@ -260,6 +261,7 @@ impl Core {
             self.tell(id, StreamState::User(*state));
         }
         self.stream_connected(id);
+        self.report_performance(id);
         if !good && let Ok(stream) = self.live_mut(id) {
             stream.cause = Some(Box::new(Cause::http_status(code)));
         }
