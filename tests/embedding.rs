@@ -15,10 +15,16 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
+#[cfg(feature = "raw")]
+#[path = "../examples/broadcast.rs"]
+mod broadcast;
 #[path = "../examples/external_poll.rs"]
 mod external_poll;
 #[path = "../examples/foreign_loop.rs"]
 mod foreign_loop;
+#[cfg(feature = "raw")]
+#[path = "../examples/own_main.rs"]
+mod own_main;
 #[path = "../examples/threads.rs"]
 mod threads;
 
@@ -38,6 +44,19 @@ fn a_poll_loop_of_somebody_else_s_serves_a_context_as_one_of_its_descriptors() {
     greetings.sort();
     wanted.sort();
     assert_eq!(greetings, wanted);
+}
+
+#[cfg(feature = "raw")]
+#[test]
+fn a_program_with_a_main_of_its_own_serves_the_loop_between_other_things() {
+    assert_eq!(own_main::run(10).unwrap(), "hello");
+}
+
+#[cfg(feature = "raw")]
+#[test]
+fn what_a_thread_says_reaches_all_clients_of_a_server() {
+    let wanted: String = (0..100).map(|line| format!("line {line}\n")).collect();
+    assert_eq!(broadcast::run(100, 5).unwrap(), vec![wanted; 5]);
 }
 
 #[test]
