@@ -60,8 +60,8 @@ impl StreamHandler for Reader {
         if let Some(heard) = app.heard.get_mut(self.number) {
             heard.extend_from_slice(payload);
         }
-        let lines = |heard: &Vec<u8>| heard.iter().filter(|byte| **byte == b'\n').count();
-        if app.heard.iter().all(|heard| lines(heard) == app.lines) {
+        let has_all = |heard: &Vec<u8>| String::from_utf8_lossy(heard).lines().count() == app.lines;
+        if app.heard.iter().all(has_all) && payload.ends_with(b"\n") {
             cx.stop();
         }
         Flow::Ok
@@ -93,7 +93,10 @@ fn speak(remote: &Remote, server: StreamId, lines: usize) -> Result<(), Error> {
 }
 
 /// Lets a thread say `lines` lines to `readers` readers, and returns what each has heard.
-pub fn run(lines: usize, readers: usize) -> Result<Vec<String>, Error> {
+///
+/// # Errors
+/// The loop cannot be made, or served.
+pub(crate) fn run(lines: usize, readers: usize) -> Result<Vec<String>, Error> {
     let app = App { heard: vec![Vec::new(); readers], lines, ..App::default() };
     let mut context = Context::builder().policy(POLICY)?.app(app).build()?;
     let server = context.with(|cx| {

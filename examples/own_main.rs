@@ -36,9 +36,9 @@ impl StreamHandler for Echo {
 
 /// What the program and its streams share.
 #[derive(Default)]
-pub struct App {
+struct App {
     /// What was sent back.
-    pub heard: String,
+    heard: String,
 }
 
 struct Client;
@@ -65,7 +65,10 @@ impl StreamHandler for Client {
 }
 
 /// Counts to `limit`, serving the loop for up to a millisecond in between; says what the client heard meanwhile.
-pub fn run(limit: u32) -> Result<String, Error> {
+///
+/// # Errors
+/// The loop cannot be made, or served.
+pub(crate) fn run(limit: u32) -> Result<String, Error> {
     let policy = POLICY.replace("${pid}", &std::process::id().to_string());
     let mut context = Context::builder().policy(&policy)?.app(App::default()).build()?;
     context.with(|cx| {

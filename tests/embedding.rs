@@ -55,7 +55,7 @@ fn a_program_with_a_main_of_its_own_serves_the_loop_between_other_things() {
 #[cfg(feature = "raw")]
 #[test]
 fn what_a_thread_says_reaches_all_clients_of_a_server() {
-    let wanted: String = (0..100).map(|line| format!("line {line}\n")).collect();
+    let wanted = (0..100).map(|line| format!("line {line}")).collect::<Vec<_>>().join("\n") + "\n";
     assert_eq!(broadcast::run(100, 5).unwrap(), vec![wanted; 5]);
 }
 

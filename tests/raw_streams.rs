@@ -4,9 +4,7 @@
 
 use base64::Engine;
 use millstream::sim::{Link, Network};
-use millstream::{
-    Cause, Context, Cx, Error, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow, Us,
-};
+use millstream::*;
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::rc::Rc;
@@ -338,4 +336,91 @@ fn only_raw_client_streams_adopt() {
     });
     assert!(matches!(refused, Err(Error::WrongKind(_))));
     assert_eq!(context.census().wsis, 0);
+}
+
+/// A stream that says one thing and its own end, and keeps what it gets.
+struct Caller {
+    log: Log,
+    says: &'static [u8],
+}
+
+impl StreamHandler for Caller {
+    fn rx(&mut self, _: &mut Cx<'_>, _: StreamId, payload: &[u8], _: RxFlags) -> Flow {
+        self.log.borrow_mut().payload.extend_from_slice(payload);
+        Flow::Ok
+    }
+
+    fn tx(&mut self, cx: &mut Cx<'_>, me: StreamId, tx: &mut Tx<'_>) -> TxFlow {
+        assert_eq!(tx.write(self.says), self.says.len());
+        tx.end_message();
+        // Comes to nothing: there is nothing after the end.
+        cx.request_tx(me).unwrap();
+        TxFlow::Send
+    }
+
+    fn state(&mut self, cx: &mut Cx<'_>, me: StreamId, state: StreamState, _: u32) -> Flow {
+        if state == StreamState::Connected {
+            cx.request_tx(me).unwrap();
+        }
+        self.log.borrow_mut().states.push((cx.now().as_us() / 1000, state));
+        Flow::Ok
+    }
+}
+
+/// A server without streams that answers when the peer has said its end, and not before.
+#[derive(Default)]
+struct Listener(Vec<u8>);
+
+impl Protocol for Listener {
+    fn rx(&mut self, _: &mut Cx<'_>, _: WsiId, payload: &[u8]) -> Flow {
+        self.0.extend_from_slice(payload);
+        Flow::Ok
+    }
+
+    fn half_closed(&mut self, cx: &mut Cx<'_>, me: WsiId) -> Flow {
+        cx.wsi_request_tx(me).unwrap();
+        Flow::Ok
+    }
+
+    fn writeable(&mut self, cx: &mut Cx<'_>, me: WsiId, tx: &mut Tx<'_>) -> TxFlow {
+        let sent = tx.write(&self.0.to_ascii_uppercase());
+        self.0.drain(..sent);
+        if self.0.is_empty() {
+            tx.end_message();
+        } else {
+            cx.wsi_request_tx(me).unwrap();
+        }
+        TxFlow::Send
+    }
+}
+
+#[test]
+fn a_side_that_has_said_its_end_still_hears_the_other() {
+    let mut world = World::new(Link::default());
+    let info = ListenInfo::new(Address::Ip("10.0.0.1:9".parse().unwrap()), ServerRole::Raw);
+    let accept =
+        |_: &mut Cx<'_>, _: WsiId, _: Option<&Address>| Some(Box::<Listener>::default() as Box<dyn Protocol>);
+    world.context.with(|cx| cx.listen(info, accept)).unwrap();
+    let log = Log::default();
+    world.context.set_policy(&policy().replace(r#""port": 7"#, r#""port": 9"#)).unwrap();
+    world.context.with(|cx| {
+        let id = cx.create("client", Caller { log: Rc::clone(&log), says: b"anybody there?" }).unwrap();
+        cx.client_connect(id).unwrap();
+    });
+    world.run(1000);
+    assert_eq!(log.borrow().payload, b"ANYBODY THERE?");
+    assert_eq!(log.borrow().states().last(), Some(&StreamState::Disconnected));
+    assert_eq!(world.context.census().wsis, 3, "the listeners, and nothing else");
+}
+
+#[test]
+fn a_peer_that_has_said_its_end_is_hung_up_on_by_who_does_not_care() {
+    let mut world = World::new(Link::default());
+    let mut peer = world.network.connect(&world.network.host("10.0.0.9"), "10.0.0.1:7").unwrap();
+    world.run(100);
+    peer.write(b"hello").unwrap();
+    peer.shutdown().unwrap();
+    world.run(200);
+    assert_eq!(peer.read(), b"hello");
+    assert!(peer.is_eof());
 }

@@ -84,7 +84,9 @@ fn a_pipe_is_read_to_its_end() {
     drop(write);
     serve_until(&mut context, || told.borrow().closed);
     assert_eq!(told.borrow().received, b"one two");
-    assert_eq!(context.census().wsis, 0);
+    while context.census().wsis > 0 {
+        context.service(Some(Duration::from_secs(5))).unwrap();
+    }
 }
 
 #[test]

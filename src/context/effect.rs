@@ -59,6 +59,8 @@ pub(crate) enum WsiEvent<'a> {
     Rx(&'a [u8]),
     Datagram(SocketAddr, &'a [u8]),
     End(&'a Head),
+    /// The peer of a raw connection will send nothing more.
+    HalfClosed,
 }
 
 impl Context {
@@ -247,6 +249,7 @@ impl Context {
                     WsiEvent::Rx(payload) => protocol.rx(cx, id, payload),
                     WsiEvent::Datagram(from, payload) => protocol.datagram(cx, id, from, payload),
                     WsiEvent::End(trailers) => protocol.end(cx, id, trailers),
+                    WsiEvent::HalfClosed => protocol.half_closed(cx, id),
                 };
                 if flow != Flow::Ok {
                     self.core.effects.push_back(Effect::CloseWsi(id));

@@ -3,10 +3,11 @@
 
 #[cfg(feature = "h1")]
 mod h1;
+mod raw;
 
 use crate::cause::Cause;
 use crate::context::scratch::{PREFIX_ROOM, Scratch};
-use crate::context::{Context, Core, WsiEvent};
+use crate::context::{Context, Core};
 use crate::wsi::{ClientRole, WsiId};
 
 /// What a wsi speaks.
@@ -15,7 +16,7 @@ pub(crate) enum Role {
     /// Accepts connections.
     Listen(Box<crate::vhost::Listener>),
     /// Bytes as they come.
-    Raw,
+    Raw(::raw::Engine),
     /// Datagrams. They are served beside the others' way in and out: nothing of them is ever cut or joined.
     Udp(Box<crate::wsi::Udp>),
     #[cfg(feature = "h1")]
@@ -39,7 +40,7 @@ impl Framed {
 impl Role {
     pub(crate) fn for_client(role: ClientRole) -> Self {
         match role {
-            ClientRole::Raw => Self::Raw,
+            ClientRole::Raw => Self::Raw(::raw::Engine::new()),
             ClientRole::Udp => Self::Udp(Box::default()),
             #[cfg(feature = "h1")]
             ClientRole::H1 => Self::H1(Box::new(::h1::Engine::client(::h1::Limits::default()))),
@@ -49,7 +50,7 @@ impl Role {
     /// The role takes no bytes until something else has happened.
     pub(crate) fn is_rx_paused(&self) -> bool {
         match self {
-            Self::Listen(_) | Self::Raw | Self::Udp(_) => false,
+            Self::Listen(_) | Self::Raw(_) | Self::Udp(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.is_paused(),
         }
@@ -58,7 +59,7 @@ impl Role {
     /// There is something to tell for which no more bytes are needed.
     pub(crate) fn has_event(&self) -> bool {
         match self {
-            Self::Listen(_) | Self::Raw | Self::Udp(_) => false,
+            Self::Listen(_) | Self::Raw(_) | Self::Udp(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.has_event(),
         }
@@ -67,16 +68,23 @@ impl Role {
     /// How much payload the message at hand has room for.
     pub(crate) fn tx_room(&self) -> u64 {
         match self {
-            Self::Listen(_) | Self::Raw | Self::Udp(_) => u64::MAX,
+            Self::Raw(engine) if engine.tx_done() => 0,
+            Self::Listen(_) | Self::Raw(_) | Self::Udp(_) => u64::MAX,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.tx_left().unwrap_or(u64::MAX),
         }
     }
 
+    /// The peer of a raw connection has said that nothing more will come.
+    #[cfg(feature = "raw")]
+    pub(crate) fn rx_done(&self) -> bool {
+        matches!(self, Self::Raw(engine) if engine.rx_done())
+    }
+
     /// It has a way to ask its peer for a sign of life, and knows one when it sees it.
     pub(crate) fn can_ping(&self) -> bool {
         match self {
-            Self::Listen(_) | Self::Raw | Self::Udp(_) => false,
+            Self::Listen(_) | Self::Raw(_) | Self::Udp(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(_) => false,
         }
@@ -85,7 +93,7 @@ impl Role {
     /// Somebody else may use the connection after its present user.
     pub(crate) fn may_reuse(&self) -> bool {
         match self {
-            Self::Listen(_) | Self::Raw | Self::Udp(_) => false,
+            Self::Listen(_) | Self::Raw(_) | Self::Udp(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.is_idle() && engine.may_reuse(),
         }
@@ -98,14 +106,7 @@ impl Context {
         let Some(wsi) = self.core.wsis.get(id) else { return bytes.len() };
         match &wsi.role {
             Role::Listen(_) | Role::Udp(_) => bytes.len(),
-            Role::Raw => {
-                if !self.settle() {
-                    self.core.schedule(id);
-                    return 0;
-                }
-                self.wsi_event(id, WsiEvent::Rx(bytes));
-                bytes.len()
-            }
+            Role::Raw(_) => self.raw_input(id, bytes),
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_input(id, bytes, scratch),
         }
@@ -115,7 +116,8 @@ impl Context {
     pub(crate) fn role_eof(&mut self, id: WsiId, scratch: &mut Scratch) {
         let Some(wsi) = self.core.wsis.get(id) else { return };
         match &wsi.role {
-            Role::Listen(_) | Role::Raw | Role::Udp(_) => {
+            Role::Raw(_) => self.raw_eof(id),
+            Role::Listen(_) | Role::Udp(_) => {
                 let _ = scratch;
                 self.core.close_flushed(id, None);
             }
@@ -128,7 +130,9 @@ impl Context {
     pub(crate) fn role_frame(&mut self, id: WsiId, len: usize, is_eom: bool) -> Option<Framed> {
         let wsi = self.core.wsis.get_mut(id)?;
         match &mut wsi.role {
-            Role::Listen(_) | Role::Raw | Role::Udp(_) => Some(Framed::BARE),
+            Role::Listen(_) | Role::Udp(_) => Some(Framed::BARE),
+            // What comes after our end goes nowhere; the connection is as good as it was.
+            Role::Raw(engine) => Some(Framed { keep: engine.frame(len, is_eom).is_ok(), ..Framed::BARE }),
             #[cfg(feature = "h1")]
             Role::H1(engine) => match h1::frame(engine, len, is_eom) {
                 Ok(framed) => Some(framed),
@@ -143,21 +147,22 @@ impl Context {
     /// A framed payload is on its way.
     pub(crate) fn framed_sent(&mut self, id: WsiId) {
         match self.core.wsis.get(id).map(|wsi| &wsi.role) {
-            None | Some(Role::Listen(_) | Role::Raw | Role::Udp(_)) => {}
+            None | Some(Role::Listen(_) | Role::Raw(_) | Role::Udp(_)) => {}
             #[cfg(feature = "h1")]
             Some(Role::H1(_)) => self.core.h1_framed(id),
         }
     }
 
     /// The socket has taken all that there was.
-    pub(crate) fn role_sent(&mut self, id: WsiId) {
+    pub(crate) fn role_sent(&mut self, id: WsiId, scratch: &mut Scratch) {
         self.core.role_progress(id);
+        self.raw_sent(id, scratch);
     }
 
     /// What a server waited for from its peer did not come.
     pub(crate) fn request_timed_out(&mut self, id: WsiId) {
         match self.core.wsis.get(id).map(|wsi| &wsi.role) {
-            None | Some(Role::Listen(_) | Role::Raw | Role::Udp(_)) => {
+            None | Some(Role::Listen(_) | Role::Raw(_) | Role::Udp(_)) => {
                 self.core.close_flushed(id, Some(Cause::timeout(crate::cause::Phase::Answering)));
             }
             #[cfg(feature = "h1")]
@@ -171,7 +176,7 @@ impl Core {
     pub(crate) fn role_accepted(&mut self, id: WsiId) {
         let Some(wsi) = self.wsis.get(id) else { return };
         match &wsi.role {
-            Role::Listen(_) | Role::Raw | Role::Udp(_) => {}
+            Role::Listen(_) | Role::Raw(_) | Role::Udp(_) => {}
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_serve(id),
         }
@@ -181,7 +186,7 @@ impl Core {
     /// A client's request is not complete yet.
     pub(crate) fn role_is_sending(&self, id: WsiId) -> bool {
         match self.wsis.get(id).map(|wsi| &wsi.role) {
-            None | Some(Role::Listen(_) | Role::Raw | Role::Udp(_)) => false,
+            None | Some(Role::Listen(_) | Role::Raw(_) | Role::Udp(_)) => false,
             #[cfg(feature = "h1")]
             Some(Role::H1(engine)) => !engine.tx_done(),
         }
@@ -192,7 +197,7 @@ impl Core {
         self.wait_no_more(id);
         let Some(wsi) = self.wsis.get(id) else { return };
         match &wsi.role {
-            Role::Listen(_) | Role::Raw | Role::Udp(_) => {}
+            Role::Listen(_) | Role::Raw(_) | Role::Udp(_) => {}
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_drained(id),
         }
@@ -202,7 +207,7 @@ impl Core {
     pub(crate) fn role_progress(&mut self, id: WsiId) {
         let Some(wsi) = self.wsis.get(id) else { return };
         match &wsi.role {
-            Role::Listen(_) | Role::Raw | Role::Udp(_) => {}
+            Role::Listen(_) | Role::Raw(_) | Role::Udp(_) => {}
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_progress(id),
         }

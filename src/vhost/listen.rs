@@ -35,7 +35,7 @@ impl ServerRole {
 
     pub(super) fn start(self) -> Role {
         match self {
-            Self::Raw => Role::Raw,
+            Self::Raw => Role::Raw(raw::Engine::new()),
             #[cfg(feature = "h1")]
             Self::H1 => Role::H1(Box::new(::h1::Engine::server(::h1::Limits::default()))),
         }

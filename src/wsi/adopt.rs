@@ -14,7 +14,8 @@ impl Core {
         }
         let refused = |source| Error::Io { what: "adopt a socket", address: None, source };
         let socket = Socket::adopt(socket).map_err(refused)?;
-        let id = self.wsis.insert(Wsi::new(None, Role::Raw, Binding::None, WsiState::Connecting));
+        let role = Role::Raw(raw::Engine::new());
+        let id = self.wsis.insert(Wsi::new(None, role, Binding::None, WsiState::Connecting));
         let registered = self.plat.register(socket, id.0.to_token());
         let Some(wsi) = self.wsis.get_mut(id) else { return Err(Error::Stale) };
         match registered {

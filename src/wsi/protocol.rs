@@ -77,6 +77,13 @@ pub trait Protocol {
     /// The way to the peer is clear, and [`Cx::wsi_request_tx`] asked to be told.
     fn writeable(&mut self, cx: &mut Cx<'_>, me: WsiId, tx: &mut Tx<'_>) -> TxFlow;
 
+    /// The peer of a raw connection has said that nothing more will come from it. It may still listen: with [`Flow::Ok`] the
+    /// connection stays, and ends when this side says its own end by [`Tx::end_message`]. Closes unless it is implemented.
+    fn half_closed(&mut self, cx: &mut Cx<'_>, me: WsiId) -> Flow {
+        let _ = (cx, me);
+        Flow::DisconnectMe
+    }
+
     /// For some time nothing has shown that the peer is still there ([`Validity`](crate::Validity)), and the role has no
     /// ping of its own: send something that the peer will answer, if there is such a thing. When the answer proves it,
     /// [`Cx::wsi_validity_confirm`] says so; anything at all that comes after something was sent counts by itself.

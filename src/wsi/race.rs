@@ -219,7 +219,7 @@ impl Context {
         let flags = wsi.flags;
         let Some(socket) = wsi.socket.take() else { return };
         let address = wsi.rare().peer.take();
-        let role = std::mem::replace(&mut wsi.role, Role::Raw);
+        let role = std::mem::replace(&mut wsi.role, Role::Raw(raw::Engine::new()));
         core.end_race(id);
         let socket = match core.plat.rename(socket, id.0.to_token()) {
             Ok(socket) => socket,

@@ -169,7 +169,7 @@ impl Context {
                 }
                 self.flushed(id);
             }
-            WsiState::Open => self.role_sent(id),
+            WsiState::Open => self.role_sent(id, scratch),
             _ => {}
         }
     }
@@ -265,7 +265,7 @@ impl Context {
 
     #[cfg(not(feature = "tls"))]
     #[allow(clippy::unused_self)]
-    fn say_goodbye(&mut self, _: WsiId, _: &mut Scratch) -> bool {
+    pub(crate) fn say_goodbye(&mut self, _: WsiId, _: &mut Scratch) -> bool {
         true
     }
 
@@ -302,7 +302,7 @@ impl Context {
 
     /// Tells the peer through TLS that nothing more will come. False when that is still on its way.
     #[cfg(feature = "tls")]
-    fn say_goodbye(&mut self, id: WsiId, scratch: &mut Scratch) -> bool {
+    pub(crate) fn say_goodbye(&mut self, id: WsiId, scratch: &mut Scratch) -> bool {
         let Some(wsi) = self.core.wsis.get_mut(id) else { return false };
         let Some(tls) = &mut wsi.tls else { return true };
         scratch.cipher.clear();

@@ -80,7 +80,7 @@ impl Context {
             #[cfg(feature = "h1")]
             Some(Protocol::H1) => self.h1_tx(id, wsi, tx),
             #[cfg(feature = "raw")]
-            Some(Protocol::Raw) => self.raw_tx(id, tx),
+            Some(Protocol::Raw) => self.raw_tx(id, wsi, tx),
             _ => {
                 let _ = tx;
                 TxFlow::DontSend

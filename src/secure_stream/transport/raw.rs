@@ -21,17 +21,34 @@ impl Context {
                 }
             }
             WsiEvent::Rx(payload) => self.call_rx(id, payload, RxFlags::default()),
+            // Who has asked to send may still do so: the peer may still listen.
+            WsiEvent::HalfClosed if self.core.live(id).is_ok_and(|stream| stream.wants_tx) => {}
+            WsiEvent::HalfClosed => self.core.close_flushed(wsi, None),
             WsiEvent::Request(_) | WsiEvent::Response(_) | WsiEvent::Datagram(..) | WsiEvent::End(_) => {}
         }
     }
 
-    /// Bytes have no messages: beginning and end are neither told nor taken.
-    pub(super) fn raw_tx(&mut self, id: StreamId, tx: &mut Tx<'_>) -> TxFlow {
+    /// Bytes have no messages: beginning and end are not told. The end of ours is the end of our side: the peer hears that
+    /// nothing more will come, and may go on.
+    pub(super) fn raw_tx(&mut self, id: StreamId, wsi: WsiId, tx: &mut Tx<'_>) -> TxFlow {
+        let has_ended = self.core.wsis.get(wsi).is_none_or(|wsi| wsi.role.tx_room() == 0);
         let Ok(stream) = self.core.live_mut(id) else { return TxFlow::DontSend };
         stream.wants_tx = false;
+        if has_ended {
+            return TxFlow::DontSend;
+        }
         tx.describe(u64::MAX, false, stream.ordinal);
-        match self.call_tx(id, tx) {
-            TxFlow::Send if tx.is_empty() => TxFlow::DontSend,
+        let flow = self.call_tx(id, tx);
+        let has_more = self.core.live(id).is_ok_and(|stream| stream.wants_tx);
+        if !has_more && self.core.wsis.get(wsi).is_some_and(|wsi| wsi.role.rx_done()) {
+            // That was the last of it, with the peer's end behind us.
+            match flow {
+                TxFlow::Send => tx.end_message(),
+                _ => self.core.close_flushed(wsi, None),
+            }
+        }
+        match flow {
+            TxFlow::Send if tx.is_empty() && !tx.so_far().is_eom => TxFlow::DontSend,
             flow => flow,
         }
     }

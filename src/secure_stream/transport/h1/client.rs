@@ -51,7 +51,7 @@ impl Context {
     ) {
         match event {
             WsiEvent::Established => self.core.h1_send_request(id, wsi),
-            WsiEvent::Request(_) | WsiEvent::Datagram(..) => {}
+            WsiEvent::Request(_) | WsiEvent::Datagram(..) | WsiEvent::HalfClosed => {}
             WsiEvent::Response(head) => self.core.h1_response(id, wsi, head),
             WsiEvent::Rx(payload) => {
                 if self.core.live(id).is_ok_and(|stream| !stream.txn.redirecting) {

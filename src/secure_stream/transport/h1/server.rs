@@ -18,7 +18,8 @@ impl Context {
         event: WsiEvent<'_>,
     ) {
         match event {
-            WsiEvent::Established | WsiEvent::Response(_) | WsiEvent::Datagram(..) => {}
+            WsiEvent::Established | WsiEvent::Response(_) | WsiEvent::Datagram(..) | WsiEvent::HalfClosed => {
+            }
             WsiEvent::Request(head) => self.core.h1_request(id, head),
             WsiEvent::Rx(payload) => self.h1_rx(id, payload),
             WsiEvent::End(_) => {
