@@ -40,6 +40,11 @@
 //! | `lws_ss_server_ack` | `server_ack` |
 //! | `lws_ss_server_foreach_client` | `server_foreach_client` |
 //! | `lws_ss_adopt_raw`, `lws_adopt_socket` | `adopt`, `adopt_socket` |
+//! | `lws_create_adopt_udp`, `lws_retry_sul_schedule` | `udp_bind`, `connect` with `ClientRole::Udp`; `retry_schedule` |
+//! | `lws_create_vhost`, `lws_get_vhost_by_name` | `listen`, `vhost_create`; `!name` in the policy |
+//! | `lws_ss_validity_confirm`, `lws_validity_confirmed` | `validity_confirm`, `wsi_validity_confirm` |
+//! | `lws_system_ops_t.attach`, notifiers | `Remote::attach_at`, `attach`; `system_notifier` |
+//! | `LWSSS_FLAG_PERF_JSON`, `detailed_latency_cb` | `RxFlags::is_perf_json`, `latency` of the builder |
 //! | `lws_ss_state_name` | `StreamState`'s `Display` |
 //! | `lws_ss_get_context`, `lws_ss_to_user_object` | not needed: a callback has `cx` and `self` |
 //!
