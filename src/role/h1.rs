@@ -271,8 +271,8 @@ impl Core {
             .encode_request(method, target, host, fields, body, &mut wsi.front)
             .map_err(|e| Error::Http(e.to_string()))?;
         let now = self.now;
-        if let Some(rare) = self.wsis.get_mut(id).and_then(|wsi| wsi.rare.as_mut()) {
-            rare.timings.requested(now);
+        if let Some(timings) = self.wsis.get_mut(id).and_then(|wsi| wsi.rare.as_mut()?.timings.as_mut()) {
+            timings.requested(now);
         }
         self.role_wait(id, Wait::Response, limit);
         self.wsi_request_flush(id);

@@ -37,8 +37,8 @@ impl Core {
     /// The peer has answered.
     pub(super) fn note_response(&mut self, wsi: WsiId) {
         let now = self.now;
-        if let Some(rare) = self.wsis.get_mut(wsi).and_then(|wsi| wsi.rare.as_mut()) {
-            rare.timings.responded(now);
+        if let Some(timings) = self.wsis.get_mut(wsi).and_then(|wsi| wsi.rare.as_mut()?.timings.as_mut()) {
+            timings.responded(now);
         }
     }
 }
@@ -48,7 +48,9 @@ impl Context {
         let Ok(stream) = self.core.live(id) else { return };
         let Some(wsi) = stream.wsi.and_then(|wsi| self.core.wsis.get(wsi)) else { return };
         let Some(rare) = &wsi.rare else { return };
-        let text = to_json(rare.peer.as_ref(), &rare.timings);
+        let unmeasured = Timings::default();
+        let timings = rare.timings.as_deref().unwrap_or(&unmeasured);
+        let text = to_json(rare.peer.as_ref(), timings);
         self.call_rx(id, text.as_bytes(), RxFlags::PERF_JSON);
     }
 }

@@ -89,7 +89,7 @@ pub(crate) struct Connecting {
     /// The addresses of a name, as long as none of them has won.
     pub(super) racing: Option<Racing>,
     pub(super) failures: Cause,
-    pub(super) timings: Timings,
+    pub(super) timings: Box<Timings>,
 }
 
 impl Core {
@@ -106,7 +106,7 @@ impl Core {
             address: None,
             racing: None,
             failures: Cause::default(),
-            timings: Timings::begun(self.now),
+            timings: Box::new(Timings::begun(self.now)),
         }));
         wsi.rare().pool_key = Some(Rc::clone(info));
         let id = self.wsis.insert(wsi);
@@ -182,7 +182,9 @@ impl Core {
             if let Some(wsi) = self.wsis.get_mut(id) {
                 wsi.binding = binding;
                 wsi.flags.set(Flags::REUSED);
-                wsi.rare().timings.reused();
+                if let Some(timings) = &mut wsi.rare().timings {
+                    timings.reused();
+                }
                 self.counters.reused += 1;
                 wsi.flags.clear(Flags::GOT_RX | Flags::RX_FLOW_OFF | Flags::WANT_TX);
                 self.pooled = self.pooled.saturating_sub(1);
@@ -317,7 +319,7 @@ impl Core {
             && let Some(mut connecting) = rare.connecting.take()
         {
             connecting.timings.opened(self.now);
-            rare.timings = connecting.timings;
+            rare.timings = Some(connecting.timings);
         }
         self.validity_start(id);
         self.counters.connected += u64::from(!is_accepted);

@@ -138,7 +138,8 @@ pub(crate) struct Rare {
     pub(crate) pool_key: Option<PoolKey>,
     pub(crate) peer: Option<Address>,
     pub(crate) closing: Option<Closing>,
-    pub(crate) timings: Timings,
+    /// Of client connections.
+    pub(crate) timings: Option<Box<Timings>>,
 }
 
 impl Wsi {

@@ -153,13 +153,30 @@ impl Core {
                     self.close(id, Some(Cause::tcp(Phase::Established, &error)));
                     return None;
                 }
-                // ICMP errors surface here, about something that was sent before.
-                Err(error) => {
+                // What ICMP says about something that was sent before; it is said once.
+                Err(error) if is_of_network(&error) => {
                     log::debug!(target: "millstream::wsi", "{id}: a datagram did not arrive: {error}");
+                }
+                Err(error) => {
+                    self.close(id, Some(Cause::tcp(Phase::Established, &error)));
+                    return None;
                 }
             }
         }
     }
+}
+
+/// Errors of the way to a peer, not of the socket.
+fn is_of_network(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+            | ErrorKind::TimedOut
+    )
 }
 
 impl Context {
