@@ -1,10 +1,10 @@
 //! Messages on their way out: heads into a buffer of the caller's, bodies framed in place.
 
-use crate::encode::{Digits, push_fields, push_own};
+use crate::encode::{push_fields, push_own};
 use crate::{EncodeError, Engine, Error, Receiving};
 use alloc::vec::Vec;
 use http::field::{is_target, is_value};
-use http::{BodyLength, Method, Status};
+use http::{BodyLength, Digits, Method, Status};
 
 /// Where the message that goes out is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +216,7 @@ impl Engine {
             (_, true) => b"\r\n0\r\n\r\n",
         };
         if len > 0 {
-            let digits = Digits::new(len as u64, 16);
+            let digits = Digits::hex(len as u64);
             for (place, byte) in frame.prefix.iter_mut().zip(digits.as_bytes().iter().chain(b"\r\n")) {
                 *place = *byte;
                 frame.prefix_len += 1;
@@ -293,7 +293,7 @@ impl Engine {
                 Sending::Chunked
             }
             BodyLength::Known(len) => {
-                push_own(out, "Content-Length", Digits::new(len, 10).as_bytes());
+                push_own(out, "Content-Length", Digits::decimal(len).as_bytes());
                 if len == 0 { Sending::Done } else { Sending::Known(len) }
             }
             BodyLength::None => {
@@ -309,7 +309,7 @@ impl Engine {
 
 fn push_status(out: &mut Vec<u8>, status: Status) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(Digits::new(u64::from(status.code()), 10).as_bytes());
+    out.extend_from_slice(Digits::decimal(u64::from(status.code())).as_bytes());
     out.push(b' ');
     out.extend_from_slice(status.reason().as_bytes());
     out.extend_from_slice(b"\r\n");

@@ -1,7 +1,7 @@
 //! Heads: from bytes to start line, fields, and what they mean for the body and the connection.
 
 use crate::{Error, Limits};
-use http::field::{is_target, is_token, list, trim};
+use http::field::{decimal, is_authority, is_target, is_token, is_trailer, list, trim};
 use http::{Head, Method, Status, Version};
 
 /// Fields that a head may have, at the very most.
@@ -135,23 +135,7 @@ pub(crate) fn trailers(text: &[u8], head: &mut Head) -> Result<(), Error> {
         return Err(Error::Trailers);
     };
     for field in fields {
-        let forbidden = [
-            "content-length",
-            "transfer-encoding",
-            "host",
-            "connection",
-            "upgrade",
-            "trailer",
-            "te",
-            "authorization",
-            "content-encoding",
-            "content-type",
-            "content-range",
-            "set-cookie",
-            "cache-control",
-            "expect",
-        ];
-        if !forbidden.iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
+        if is_trailer(field.name.as_bytes()) {
             head.push(field.name.as_bytes(), trim(field.value));
         }
     }
@@ -214,17 +198,6 @@ fn fields_of(text: &[u8], limits: &Limits, version: Version, head: &mut Head) ->
     Ok(facts)
 }
 
-/// 1*DIGIT, and nothing else: no sign, no list, no blanks.
-fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0_u64, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
-}
-
 /// The size at the start of a chunk's line: 1*HEXDIG, then nothing or an extension (RFC 9112 7.1.1).
 pub(crate) fn chunk_size(line: &[u8]) -> Option<u64> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
@@ -284,27 +257,4 @@ fn end_of_quoted(text: &[u8]) -> Option<&[u8]> {
         }
     }
     None
-}
-
-/// `host[:port]` (RFC 3986 3.2, without user information); empty where there is no authority (RFC 9112 3.2).
-fn is_authority(text: &[u8]) -> bool {
-    let (host, port) = match text.iter().rposition(|byte| *byte == b':') {
-        Some(colon) if !text.get(colon..).unwrap_or_default().contains(&b']') => {
-            (text.get(..colon).unwrap_or_default(), text.get(colon + 1..).unwrap_or_default())
-        }
-        _ => (text, &[][..]),
-    };
-    if !port.iter().all(u8::is_ascii_digit) || port.len() > 5 {
-        return false;
-    }
-    if let [b'[', inner @ .., b']'] = host {
-        return !inner.is_empty()
-            && inner.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
-    }
-    let sub_delims = b"!$&'()*+,;=";
-    host.iter().all(|byte| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%')
-            || sub_delims.contains(byte)
-    })
 }

@@ -40,6 +40,62 @@ pub fn is_target(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(u8::is_ascii_graphic)
 }
 
+/// `host[:port]` (RFC 3986 3.2, without user information); empty where there is no authority (RFC 9112 3.2).
+pub fn is_authority(text: &[u8]) -> bool {
+    let (host, port) = match text.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if !text.get(colon..).unwrap_or_default().contains(&b']') => {
+            (text.get(..colon).unwrap_or_default(), text.get(colon + 1..).unwrap_or_default())
+        }
+        _ => (text, &[][..]),
+    };
+    if !port.iter().all(u8::is_ascii_digit) || port.len() > 5 {
+        return false;
+    }
+    if let [b'[', inner @ .., b']'] = host {
+        return !inner.is_empty()
+            && inner.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
+    }
+    let sub_delims = b"!$&'()*+,;=";
+    host.iter().all(|byte| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%')
+            || sub_delims.contains(byte)
+    })
+}
+
+/// A field of this name may stand behind a body: it means nothing for framing, routing, or how the content is read (RFC
+/// 9110 6.5.1).
+pub fn is_trailer(name: &[u8]) -> bool {
+    const HEAD_ONLY: [&str; 14] = [
+        "content-length",
+        "transfer-encoding",
+        "host",
+        "connection",
+        "upgrade",
+        "trailer",
+        "te",
+        "authorization",
+        "content-encoding",
+        "content-type",
+        "content-range",
+        "set-cookie",
+        "cache-control",
+        "expect",
+    ];
+    !HEAD_ONLY.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// A number of digits alone, as Content-Length is (RFC 9110 8.6).
+pub fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
 /// `value` without the blanks around it (RFC 9110 5.6.3).
 pub fn trim(value: &[u8]) -> &[u8] {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
@@ -65,6 +121,18 @@ mod tests {
         }
         assert!(is_token(b"x-a_b") && !is_token(b"") && !is_token(b"a b") && !is_token(b"a:"));
         assert!(is_target(b"/a?b=c%20") && !is_target(b"/a b") && !is_target(b"") && !is_target(b"/\r"));
+    }
+
+    #[test]
+    fn authorities_lengths_and_trailers_are_told_from_what_is_none() {
+        for good in ["", "a", "a.example:81", "[::1]:80", "10.0.0.1"] {
+            assert!(is_authority(good.as_bytes()), "{good}");
+        }
+        for bad in ["a b", "user@a", "a:b", "a:123456", "[]", "[::1", "a/b"] {
+            assert!(!is_authority(bad.as_bytes()), "{bad}");
+        }
+        assert_eq!((decimal(b"012"), decimal(b""), decimal(b"+1")), (Some(12), None, None));
+        assert!(is_trailer(b"x-sum") && !is_trailer(b"Content-Length"));
     }
 
     #[test]

@@ -10,11 +10,13 @@
 extern crate alloc;
 
 pub mod date;
+mod digits;
 pub mod field;
 mod head;
 mod method;
 mod status;
 
+pub use digits::Digits;
 pub use head::Head;
 pub use method::Method;
 pub use status::Status;
