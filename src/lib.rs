@@ -6,14 +6,15 @@
 )]
 // What only some roles use is not unused.
 #![cfg_attr(
-    not(all(feature = "h1", feature = "tls")),
+    not(all(feature = "h1", feature = "mqtt", feature = "tls")),
     allow(
         dead_code,
         unused_imports,
         unused_variables,
         unreachable_code,
         clippy::unnecessary_wraps,
-        clippy::needless_pass_by_ref_mut
+        clippy::needless_pass_by_ref_mut,
+        clippy::unused_self
     )
 )]
 

@@ -3,11 +3,14 @@
 #![cfg(feature = "raw")]
 
 use millstream::*;
+#[cfg(feature = "raw")]
 use rustix::fd::{BorrowedFd, OwnedFd};
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+#[cfg(feature = "raw")]
+use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -170,8 +173,10 @@ fn a_file_on_a_disk_cannot_be_polled_and_is_refused() {
 }
 
 /// Keeps a second descriptor of whatever it is to poll, and polls nothing.
+#[cfg(feature = "raw")]
 struct Copies(Rc<RefCell<Vec<OwnedFd>>>);
 
+#[cfg(feature = "raw")]
 impl PollHost for Copies {
     fn add(&mut self, fd: BorrowedFd<'_>, _: Interest) {
         self.0.borrow_mut().push(fd.try_clone_to_owned().unwrap());
@@ -182,6 +187,7 @@ impl PollHost for Copies {
     fn remove(&mut self, _: BorrowedFd<'_>) {}
 }
 
+#[cfg(feature = "raw")]
 fn host(policy: &str) -> (Context, Rc<RefCell<Vec<OwnedFd>>>) {
     let copies = Rc::default();
     let host = Copies(Rc::clone(&copies));

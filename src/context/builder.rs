@@ -249,6 +249,10 @@ impl ContextBuilder {
             newborn: Vec::new(),
             pool: HashMap::new(),
             pooled: 0,
+            carriers: HashMap::new(),
+            families: HashMap::new(),
+            #[cfg(feature = "mqtt")]
+            mqtt: crate::role::MqttSessions::default(),
             peers: Peers::new(self.max_connections_per_peer),
             udp_loss: self.udp_loss,
             max_connections: self.max_connections,

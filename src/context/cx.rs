@@ -8,7 +8,7 @@ use crate::plat::{Address, Adopted};
 use crate::secure_stream::{StreamHandler, StreamId, StreamState};
 use crate::system::Blob;
 use crate::vhost::{ListenInfo, VhostId, VhostUser};
-use crate::wsi::{Acceptor, Binding, ClientInfo, Flags, Protocol, WsiId};
+use crate::wsi::{Acceptor, Binding, ClientInfo, Protocol, WsiId};
 use std::any::Any;
 use std::rc::Rc;
 use std::time::Duration;
@@ -393,14 +393,7 @@ impl Cx<'_> {
     /// [`Error::Stale`].
     pub fn wsi_rx_flow(&mut self, wsi: WsiId, on: bool) -> Result<(), Error> {
         self.bound(wsi)?;
-        if let Some(row) = self.core.wsis.get_mut(wsi) {
-            if on {
-                row.flags.clear(Flags::RX_FLOW_OFF);
-                self.core.schedule(wsi);
-            } else {
-                row.flags.set(Flags::RX_FLOW_OFF);
-            }
-        }
+        self.core.set_rx_flow(wsi, on);
         Ok(())
     }
 

@@ -61,6 +61,8 @@ pub(crate) enum WsiEvent<'a> {
     End(&'a Head),
     /// The peer of a raw connection will send nothing more.
     HalfClosed,
+    #[cfg(feature = "mqtt")]
+    Mqtt(crate::role::MqttEvent<'a>),
 }
 
 impl Context {
@@ -129,6 +131,9 @@ impl Context {
                 }
             }
             Effect::Closed { wsi, binding: Binding::Names, .. } => self.core.dns_closed(wsi),
+            Effect::Closed { wsi, binding: Binding::Carrier, cause, .. } => {
+                self.core.carrier_closed(wsi, cause.as_ref());
+            }
             Effect::Closed { .. } => {}
             Effect::CloseWsi(id) => self.core.close_flushed(id, None),
             Effect::Ping(id) => {
@@ -182,7 +187,17 @@ impl Context {
     }
 
     pub(crate) fn call_tx(&mut self, id: StreamId, tx: &mut Tx<'_>) -> TxFlow {
-        let flow = self.call_stream(id, |handler, cx| handler.tx(cx, id, tx)).unwrap_or(TxFlow::DontSend);
+        let flow = self.call_stream(id, |handler, cx| handler.tx(cx, id, tx));
+        self.after_tx(id, flow.unwrap_or(TxFlow::DontSend))
+    }
+
+    #[cfg(feature = "mqtt")]
+    pub(crate) fn call_resend(&mut self, id: StreamId, tx: &mut Tx<'_>) -> TxFlow {
+        let flow = self.call_stream(id, |handler, cx| handler.resend(cx, id, tx));
+        self.after_tx(id, flow.unwrap_or(TxFlow::DontSend))
+    }
+
+    fn after_tx(&mut self, id: StreamId, flow: TxFlow) -> TxFlow {
         self.adopt();
         match flow {
             TxFlow::DisconnectMe => self.core.effects.push_back(Effect::Disconnect(id)),
@@ -238,6 +253,11 @@ impl Context {
             },
             // Whatever comes now was not asked for (RFC 9112 9.2).
             Binding::Pooled => self.core.close(id, None),
+            Binding::Carrier => {
+                if matches!(event, WsiEvent::Established) {
+                    self.core.role_started(id);
+                }
+            }
             Binding::Stream(stream) => self.stream_event(stream, id, event),
             Binding::Protocol => {
                 let Some(protocol) = self.handlers.protocols.get_mut(id) else { return };
@@ -250,6 +270,8 @@ impl Context {
                     WsiEvent::Datagram(from, payload) => protocol.datagram(cx, id, from, payload),
                     WsiEvent::End(trailers) => protocol.end(cx, id, trailers),
                     WsiEvent::HalfClosed => protocol.half_closed(cx, id),
+                    #[cfg(feature = "mqtt")]
+                    WsiEvent::Mqtt(_) => Flow::DisconnectMe,
                 };
                 if flow != Flow::Ok {
                     self.core.effects.push_back(Effect::CloseWsi(id));
@@ -264,6 +286,7 @@ impl Context {
         match wsi.binding {
             Binding::None | Binding::Attempt(_) | Binding::Pooled => TxFlow::DontSend,
             Binding::Names => self.core.dns_tx(id, tx),
+            Binding::Carrier => self.role_carrier_tx(id, tx),
             Binding::Stream(stream) => self.stream_tx(stream, id, tx),
             Binding::Protocol => {
                 let Some(protocol) = self.handlers.protocols.get_mut(id) else { return TxFlow::DontSend };

@@ -103,6 +103,11 @@ pub(crate) struct Core {
     /// Idle client connections.
     pub(crate) pool: HashMap<Rc<ClientInfo>, Vec<WsiId>>,
     pub(crate) pooled: usize,
+    /// Connections that several share, by what they have to have in common; and whom each carries.
+    pub(crate) carriers: HashMap<Rc<ClientInfo>, WsiId>,
+    pub(crate) families: HashMap<WsiId, crate::wsi::Family>,
+    #[cfg(feature = "mqtt")]
+    pub(crate) mqtt: crate::role::MqttSessions,
     pub(crate) peers: crate::vhost::Peers,
     pub(crate) udp_loss: crate::wsi::UdpLoss,
     pub(crate) max_connections: usize,
@@ -255,6 +260,7 @@ impl Context {
         }
         let wsis: Vec<_> = self.core.wsis.iter().map(|(id, _)| id).collect();
         for id in wsis {
+            self.say_last_word(id);
             self.core.close(id, None);
         }
         self.settle_all();

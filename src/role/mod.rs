@@ -1,9 +1,15 @@
 //! Roles: what a connection speaks at present. The engines are crates of their own under `roles/`; here is what binds
 //! their events to connections, a file per engine. A new role is a variant, an arm in each match below, and a file.
 
+mod carrier;
 #[cfg(feature = "h1")]
 mod h1;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 mod raw;
+
+#[cfg(feature = "mqtt")]
+pub(crate) use mqtt::{MqttConnect, MqttEvent, MqttNotice, MqttSessions, Turn};
 
 use crate::cause::Cause;
 use crate::context::scratch::{PREFIX_ROOM, Scratch};
@@ -19,8 +25,12 @@ pub(crate) enum Role {
     Raw(::raw::Engine),
     /// Datagrams. They are served beside the others' way in and out: nothing of them is ever cut or joined.
     Udp(Box<crate::wsi::Udp>),
+    /// A user of the connection that this names, and that speaks for it.
+    Child(WsiId),
     #[cfg(feature = "h1")]
     H1(Box<::h1::Engine>),
+    #[cfg(feature = "mqtt")]
+    Mqtt(Box<mqtt::Mqtt>),
 }
 
 /// What a role puts around a payload that stands in the loop's buffer.
@@ -44,24 +54,30 @@ impl Role {
             ClientRole::Udp => Self::Udp(Box::default()),
             #[cfg(feature = "h1")]
             ClientRole::H1 => Self::H1(Box::new(::h1::Engine::client(::h1::Limits::default()))),
+            #[cfg(feature = "mqtt")]
+            ClientRole::Mqtt => Self::Mqtt(Box::default()),
         }
     }
 
     /// The role takes no bytes until something else has happened.
     pub(crate) fn is_rx_paused(&self) -> bool {
         match self {
-            Self::Listen(_) | Self::Raw(_) | Self::Udp(_) => false,
+            Self::Listen(_) | Self::Raw(_) | Self::Udp(_) | Self::Child(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.is_paused(),
+            #[cfg(feature = "mqtt")]
+            Self::Mqtt(mqtt) => mqtt.is_paused(),
         }
     }
 
     /// There is something to tell for which no more bytes are needed.
     pub(crate) fn has_event(&self) -> bool {
         match self {
-            Self::Listen(_) | Self::Raw(_) | Self::Udp(_) => false,
+            Self::Listen(_) | Self::Raw(_) | Self::Udp(_) | Self::Child(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.has_event(),
+            #[cfg(feature = "mqtt")]
+            Self::Mqtt(mqtt) => mqtt.has_event(),
         }
     }
 
@@ -69,33 +85,33 @@ impl Role {
     pub(crate) fn tx_room(&self) -> u64 {
         match self {
             Self::Raw(engine) if engine.tx_done() => 0,
-            Self::Listen(_) | Self::Raw(_) | Self::Udp(_) => u64::MAX,
+            Self::Listen(_) | Self::Raw(_) | Self::Udp(_) | Self::Child(_) => u64::MAX,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.tx_left().unwrap_or(u64::MAX),
+            #[cfg(feature = "mqtt")]
+            Self::Mqtt(_) => u64::MAX,
         }
-    }
-
-    /// The peer of a raw connection has said that nothing more will come.
-    #[cfg(feature = "raw")]
-    pub(crate) fn rx_done(&self) -> bool {
-        matches!(self, Self::Raw(engine) if engine.rx_done())
     }
 
     /// It has a way to ask its peer for a sign of life, and knows one when it sees it.
     pub(crate) fn can_ping(&self) -> bool {
         match self {
-            Self::Listen(_) | Self::Raw(_) | Self::Udp(_) => false,
+            Self::Listen(_) | Self::Raw(_) | Self::Udp(_) | Self::Child(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(_) => false,
+            #[cfg(feature = "mqtt")]
+            Self::Mqtt(_) => true,
         }
     }
 
     /// Somebody else may use the connection after its present user.
     pub(crate) fn may_reuse(&self) -> bool {
         match self {
-            Self::Listen(_) | Self::Raw(_) | Self::Udp(_) => false,
+            Self::Listen(_) | Self::Raw(_) | Self::Udp(_) | Self::Child(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.is_idle() && engine.may_reuse(),
+            #[cfg(feature = "mqtt")]
+            Self::Mqtt(_) => false,
         }
     }
 }
@@ -105,10 +121,12 @@ impl Context {
     pub(crate) fn role_input(&mut self, id: WsiId, bytes: &[u8], scratch: &mut Scratch) -> usize {
         let Some(wsi) = self.core.wsis.get(id) else { return bytes.len() };
         match &wsi.role {
-            Role::Listen(_) | Role::Udp(_) => bytes.len(),
+            Role::Listen(_) | Role::Udp(_) | Role::Child(_) => bytes.len(),
             Role::Raw(_) => self.raw_input(id, bytes),
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_input(id, bytes, scratch),
+            #[cfg(feature = "mqtt")]
+            Role::Mqtt(_) => self.mqtt_input(id, bytes),
         }
     }
 
@@ -117,12 +135,14 @@ impl Context {
         let Some(wsi) = self.core.wsis.get(id) else { return };
         match &wsi.role {
             Role::Raw(_) => self.raw_eof(id),
-            Role::Listen(_) | Role::Udp(_) => {
+            Role::Listen(_) | Role::Udp(_) | Role::Child(_) => {
                 let _ = scratch;
                 self.core.close_flushed(id, None);
             }
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_eof(id, scratch),
+            #[cfg(feature = "mqtt")]
+            Role::Mqtt(_) => self.core.close(id, Some(Cause::by_peer())),
         }
     }
 
@@ -130,7 +150,7 @@ impl Context {
     pub(crate) fn role_frame(&mut self, id: WsiId, len: usize, is_eom: bool) -> Option<Framed> {
         let wsi = self.core.wsis.get_mut(id)?;
         match &mut wsi.role {
-            Role::Listen(_) | Role::Udp(_) => Some(Framed::BARE),
+            Role::Listen(_) | Role::Udp(_) | Role::Child(_) => Some(Framed::BARE),
             // What comes after our end goes nowhere; the connection is as good as it was.
             Role::Raw(engine) => Some(Framed { keep: engine.frame(len, is_eom).is_ok(), ..Framed::BARE }),
             #[cfg(feature = "h1")]
@@ -141,15 +161,22 @@ impl Context {
                     None
                 }
             },
+            #[cfg(feature = "mqtt")]
+            Role::Mqtt(mqtt) => {
+                mqtt.written(len);
+                Some(Framed::BARE)
+            }
         }
     }
 
     /// A framed payload is on its way.
     pub(crate) fn framed_sent(&mut self, id: WsiId) {
         match self.core.wsis.get(id).map(|wsi| &wsi.role) {
-            None | Some(Role::Listen(_) | Role::Raw(_) | Role::Udp(_)) => {}
+            None | Some(Role::Listen(_) | Role::Raw(_) | Role::Udp(_) | Role::Child(_)) => {}
             #[cfg(feature = "h1")]
             Some(Role::H1(_)) => self.core.h1_framed(id),
+            #[cfg(feature = "mqtt")]
+            Some(Role::Mqtt(_)) => self.mqtt_framed(id),
         }
     }
 
@@ -162,11 +189,15 @@ impl Context {
     /// What a server waited for from its peer did not come.
     pub(crate) fn request_timed_out(&mut self, id: WsiId) {
         match self.core.wsis.get(id).map(|wsi| &wsi.role) {
-            None | Some(Role::Listen(_) | Role::Raw(_) | Role::Udp(_)) => {
+            None | Some(Role::Listen(_) | Role::Raw(_) | Role::Udp(_) | Role::Child(_)) => {
                 self.core.close_flushed(id, Some(Cause::timeout(crate::cause::Phase::Answering)));
             }
             #[cfg(feature = "h1")]
             Some(Role::H1(_)) => self.h1_request_timed_out(id),
+            #[cfg(feature = "mqtt")]
+            Some(Role::Mqtt(_)) => {
+                self.core.close(id, Some(Cause::timeout(crate::cause::Phase::Established)));
+            }
         }
     }
 }
@@ -176,9 +207,11 @@ impl Core {
     pub(crate) fn role_accepted(&mut self, id: WsiId) {
         let Some(wsi) = self.wsis.get(id) else { return };
         match &wsi.role {
-            Role::Listen(_) | Role::Raw(_) | Role::Udp(_) => {}
+            Role::Listen(_) | Role::Raw(_) | Role::Udp(_) | Role::Child(_) => {}
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_serve(id),
+            #[cfg(feature = "mqtt")]
+            Role::Mqtt(_) => {}
         }
         self.schedule(id);
     }
@@ -186,9 +219,11 @@ impl Core {
     /// A client's request is not complete yet.
     pub(crate) fn role_is_sending(&self, id: WsiId) -> bool {
         match self.wsis.get(id).map(|wsi| &wsi.role) {
-            None | Some(Role::Listen(_) | Role::Raw(_) | Role::Udp(_)) => false,
+            None | Some(Role::Listen(_) | Role::Raw(_) | Role::Udp(_) | Role::Child(_)) => false,
             #[cfg(feature = "h1")]
             Some(Role::H1(engine)) => !engine.tx_done(),
+            #[cfg(feature = "mqtt")]
+            Some(Role::Mqtt(_)) => false,
         }
     }
 
@@ -197,9 +232,11 @@ impl Core {
         self.wait_no_more(id);
         let Some(wsi) = self.wsis.get(id) else { return };
         match &wsi.role {
-            Role::Listen(_) | Role::Raw(_) | Role::Udp(_) => {}
+            Role::Listen(_) | Role::Raw(_) | Role::Udp(_) | Role::Child(_) => {}
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_drained(id),
+            #[cfg(feature = "mqtt")]
+            Role::Mqtt(_) => self.mqtt_drained(id),
         }
     }
 
@@ -207,9 +244,11 @@ impl Core {
     pub(crate) fn role_progress(&mut self, id: WsiId) {
         let Some(wsi) = self.wsis.get(id) else { return };
         match &wsi.role {
-            Role::Listen(_) | Role::Raw(_) | Role::Udp(_) => {}
+            Role::Listen(_) | Role::Raw(_) | Role::Udp(_) | Role::Child(_) => {}
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_progress(id),
+            #[cfg(feature = "mqtt")]
+            Role::Mqtt(_) => self.mqtt_flush(id),
         }
     }
 }

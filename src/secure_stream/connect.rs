@@ -6,7 +6,7 @@ use super::{StreamId, StreamKind, StreamState};
 use crate::cause::Cause;
 use crate::context::{Core, Effect, Timer};
 use crate::error::Error;
-use crate::policy::RetryPolicy;
+use crate::policy::{Protocol, RetryPolicy};
 use crate::wsi::{Binding, Flags, WsiId};
 use std::rc::Rc;
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl Core {
     }
 
     /// One attempt. How it goes is told by states.
-    fn attempt(&mut self, id: StreamId) {
+    pub(super) fn attempt(&mut self, id: StreamId) {
         self.begin_attempt(id);
         self.bind(id);
     }
@@ -98,12 +98,16 @@ impl Core {
         }
         let stream_type = Rc::clone(&stream.stream_type);
         let metadata = std::mem::take(&mut stream.metadata);
-        let endpoint = self.endpoint(&stream_type, &metadata).map(Rc::new);
+        let endpoint = self
+            .endpoint(&stream_type, &metadata)
+            .and_then(|endpoint| self.transport_client(endpoint, &stream_type, &metadata))
+            .map(Rc::new);
         if let Ok(stream) = self.live_mut(id) {
             stream.metadata = metadata;
             let is_fixed = stream_type.endpoint.as_ref().is_some_and(crate::policy::Template::is_literal);
-            // A client certificate is a blob, which the application may replace at any time.
-            if is_fixed && stream_type.client_cert.is_none() {
+            // A client certificate is a blob, and so is who a MQTT client is: the application may replace at any time.
+            let has_blobs = stream_type.client_cert.is_some() || stream_type.protocol == Some(Protocol::Mqtt);
+            if is_fixed && !has_blobs {
                 stream.endpoint = endpoint.as_ref().ok().cloned();
             }
         }

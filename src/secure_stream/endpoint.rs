@@ -43,14 +43,20 @@ impl<'a> Url<'a> {
         let is_tls = match scheme.to_ascii_lowercase().as_str() {
             "http" | "ws" => false,
             "https" | "wss" => true,
+            "mqtt" => return Self::parse_as(rest, false, 1883),
+            "mqtts" => return Self::parse_as(rest, true, 8883),
             _ => return None,
         };
+        Self::parse_as(rest, is_tls, if is_tls { 443 } else { 80 })
+    }
+
+    fn parse_as(rest: &'a str, is_tls: bool, default: u16) -> Option<Self> {
         let rest = rest.split('#').next().unwrap_or_default();
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(end)?;
         let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         let (host, port) = split_port(authority)?;
-        let port = port.unwrap_or(if is_tls { 443 } else { 80 });
+        let port = port.unwrap_or(default);
         (!host.is_empty()).then_some(Self { is_tls, host, port, path })
     }
 }
@@ -120,14 +126,21 @@ impl Core {
         }
         if text.contains("://") {
             let Some(url) = Url::parse(&text) else {
-                return Err(Cause::policy(&format!("endpoint: \"{text}\" is no http or https URL")));
+                return Err(Cause::policy(&format!(
+                    "endpoint: \"{text}\" is no URL of a protocol that is known"
+                )));
             };
             return self.url_endpoint(stream_type, &url);
         }
         let Some((host, port)) = split_port(&text).filter(|(host, _)| !host.is_empty()) else {
             return Err(Cause::policy(&format!("endpoint: \"{text}\" is no address")));
         };
-        let default = if stream_type.tls { 443 } else { 80 };
+        let default = match (stream_type.protocol, stream_type.tls) {
+            (Some(Protocol::Mqtt), false) => 1883,
+            (Some(Protocol::Mqtt), true) => 8883,
+            (_, false) => 80,
+            (_, true) => 443,
+        };
         let port = port.or(stream_type.port).unwrap_or(default);
         let target = Target::Host(host.to_owned(), port);
         self.make_endpoint(stream_type, target, host, port, None, stream_type.tls)
@@ -195,7 +208,7 @@ impl Core {
         info.validity = validity_of(stream_type);
         info.options = options_of(stream_type);
         if is_tls {
-            self.add_tls(stream_type, host, &mut info)?;
+            self.add_tls(stream_type, host, port, &mut info)?;
         }
         let default = if is_tls { 443 } else { 80 };
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
@@ -204,7 +217,13 @@ impl Core {
     }
 
     #[cfg(feature = "tls")]
-    fn add_tls(&mut self, stream_type: &StreamType, host: &str, info: &mut ClientInfo) -> Result<(), Cause> {
+    fn add_tls(
+        &mut self,
+        stream_type: &StreamType,
+        host: &str,
+        port: u16,
+        info: &mut ClientInfo,
+    ) -> Result<(), Cause> {
         let client_cert = match stream_type.client_cert {
             None => None,
             Some(index) => {
@@ -221,6 +240,11 @@ impl Core {
             ClientRole::Raw | ClientRole::Udp => &[],
             #[cfg(feature = "h1")]
             ClientRole::H1 => &[b"http/1.1"],
+            // What AWS IoT wants to be told on the port that it shares with HTTPS.
+            #[cfg(feature = "mqtt")]
+            ClientRole::Mqtt if stream_type.mqtt.aws_iot && port == 443 => &[b"x-amzn-mqtt-ca"],
+            #[cfg(feature = "mqtt")]
+            ClientRole::Mqtt => &[],
         };
         let tls = self
             .tls
@@ -232,7 +256,7 @@ impl Core {
 
     #[cfg(not(feature = "tls"))]
     #[allow(clippy::unused_self)]
-    fn add_tls(&mut self, _: &StreamType, _: &str, _: &mut ClientInfo) -> Result<(), Cause> {
+    fn add_tls(&mut self, _: &StreamType, _: &str, _: u16, _: &mut ClientInfo) -> Result<(), Cause> {
         Err(Cause::policy("this build has no TLS: it needs the feature \"tls\""))
     }
 }
@@ -262,6 +286,8 @@ fn role_of(stream_type: &StreamType) -> Result<ClientRole, Cause> {
     match stream_type.protocol {
         #[cfg(feature = "h1")]
         Some(Protocol::H1) => Ok(ClientRole::H1),
+        #[cfg(feature = "mqtt")]
+        Some(Protocol::Mqtt) => Ok(ClientRole::Mqtt),
         #[cfg(feature = "raw")]
         Some(Protocol::Raw) => Ok(ClientRole::Raw),
         other => {

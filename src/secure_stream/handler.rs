@@ -45,6 +45,15 @@ pub trait StreamHandler {
         TxFlow::DontSend
     }
 
+    /// A message that the peer has not acknowledged is to be sent again, on a new connection: as `tx`, but with the same
+    /// payload as before. [`Tx::ordinal`] says which it is; it is asked for until as much is written as the first time. A
+    /// handler that does not have it any more gives it up by sending nothing of it, as this one does: then there is a
+    /// [`StreamState::QosNackRemote`] for it. Only where the protocol knows such messages: MQTT at QoS 1 and 2.
+    fn resend(&mut self, cx: &mut Cx<'_>, me: StreamId, tx: &mut Tx<'_>) -> TxFlow {
+        let _ = (cx, me, tx);
+        TxFlow::DontSend
+    }
+
     /// The stream has come to `state`. `ack` counts the transactions of the stream, for the states that acknowledge
     /// one; 1 for [`StreamState::Unreachable`] when the name server itself was out of reach.
     fn state(&mut self, cx: &mut Cx<'_>, me: StreamId, state: StreamState, ack: u32) -> Flow {

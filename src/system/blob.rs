@@ -12,6 +12,12 @@ pub enum Blob {
     ClientCert(u8),
     /// The private key to it.
     ClientKey(u8),
+    /// Who a MQTT client is to its server; a name that is made for the context, unless it is set.
+    MqttClientId,
+    /// The user name of MQTT clients.
+    MqttUserName,
+    /// The password of MQTT clients, which needs a user name.
+    MqttPassword,
     /// The device's serial number, for `http_dsn_header`.
     DeviceSerial,
     /// Its firmware version, for `http_fwv_header`.

@@ -27,7 +27,7 @@ impl Core {
         self.unbind(id, cause);
         let linger = self.timeouts.linger;
         let Some(wsi) = self.wsis.get_mut(id) else { return };
-        if wsi.state() != WsiState::Open || matches!(wsi.role, Role::Udp(_)) {
+        if wsi.state() != WsiState::Open || matches!(wsi.role, Role::Udp(_) | Role::Child(_)) {
             return self.remove(id);
         }
         // Bytes of the peer that nobody will read would turn our close into a reset.
@@ -54,13 +54,16 @@ impl Core {
                 log::debug!(target: "millstream::wsi", "{id}: idle connection closes");
                 self.forget_pooled(id);
             }
-            Binding::Names | Binding::Protocol | Binding::Stream(_) => {
+            Binding::Names | Binding::Protocol | Binding::Stream(_) | Binding::Carrier => {
                 match &cause {
                     Some(cause) => log::debug!(target: "millstream::wsi", "{id}: closes: {cause}"),
                     None => log::debug!(target: "millstream::wsi", "{id}: closes"),
                 }
                 let flags = wsi.flags;
                 self.effects.push_back(Effect::Closed { wsi: id, binding, cause, flags });
+                if binding == Binding::Carrier {
+                    self.carrier_leaves(id);
+                }
             }
         }
     }
@@ -80,6 +83,9 @@ impl Core {
         }
         for buffer in [&mut wsi.rest, &mut wsi.front, &mut wsi.unsent] {
             self.spares.take_back(buffer);
+        }
+        if let Role::Child(parent) = wsi.role {
+            self.child_left(parent, id);
         }
         self.connection_ended();
     }

@@ -45,6 +45,10 @@ pub enum ClientRole {
     /// HTTP/1.1.
     #[cfg(feature = "h1")]
     H1,
+    /// MQTT 3.1.1, for secure streams: those that are the same to the server share the connection. User code of its own
+    /// it does not serve, and closes at once.
+    #[cfg(feature = "mqtt")]
+    Mqtt,
 }
 
 /// What makes two connections interchangeable: where to, under which TLS identity, speaking what.
@@ -61,6 +65,9 @@ pub struct ClientInfo {
     pub options: SocketOptions,
     /// How long it may go without a sign of life; `None` leaves that to the context.
     pub validity: Option<super::Validity>,
+    /// Who the client is, to a server that wants to know before anything else.
+    #[cfg(feature = "mqtt")]
+    pub(crate) mqtt: Option<Box<crate::role::MqttConnect>>,
 }
 
 impl ClientInfo {
@@ -73,6 +80,8 @@ impl ClientInfo {
             role,
             options: SocketOptions::default(),
             validity: None,
+            #[cfg(feature = "mqtt")]
+            mqtt: None,
         }
     }
 }
@@ -100,6 +109,10 @@ impl Core {
             self.effects.push_back(Effect::Established(id));
             return id;
         }
+        if Role::is_shared(info.role) { self.join(info, binding) } else { self.connect_anew(info, binding) }
+    }
+
+    pub(super) fn connect_anew(&mut self, info: &Rc<ClientInfo>, binding: Binding) -> WsiId {
         let mut wsi = Wsi::new(None, Role::for_client(info.role), binding, WsiState::Resolving);
         wsi.rare().connecting = Some(Box::new(Connecting {
             info: Rc::clone(info),

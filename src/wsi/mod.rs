@@ -5,6 +5,7 @@
 //! phase and direction: `connect`, `tls`, `read`, `write`, `close`.
 
 mod adopt;
+mod child;
 mod close;
 mod connect;
 mod protocol;
@@ -19,6 +20,7 @@ mod udp;
 mod validity;
 mod write;
 
+pub(crate) use child::Family;
 pub(crate) use close::Closing;
 pub use connect::{ClientInfo, ClientRole, Target};
 pub(crate) use connect::{Connecting, PoolKey};
@@ -54,6 +56,8 @@ pub(crate) enum Binding {
     Attempt(WsiId),
     /// The resolver.
     Names,
+    /// Those whom it carries, each with a row of its own.
+    Carrier,
     /// Nobody at the moment: kept for the next stream to the same endpoint.
     Pooled,
 }

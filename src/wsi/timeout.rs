@@ -1,6 +1,6 @@
 //! How long a connection may wait, for whatever it waits for.
 
-use super::{WsiId, WsiState};
+use super::{Binding, WsiId, WsiState};
 use crate::Us;
 use crate::cause::{Cause, Phase};
 use crate::context::{Context, Core, SulId, Timer};
@@ -16,7 +16,8 @@ pub(crate) enum Wait {
     Tls,
     /// Client: the response, or its next piece.
     Response,
-    /// Server: a request head that has begun, or its body's next piece.
+    /// Server: a request head that has begun, or its body's next piece. MQTT: the next piece of our own user's message,
+    /// behind which all the others wait.
     Request,
     /// Server: the next request.
     KeepAlive,
@@ -118,6 +119,9 @@ impl Context {
             Wait::Response => self.core.close(id, Some(Cause::timeout(Phase::Answering))),
             Wait::Request => self.request_timed_out(id),
             Wait::KeepAlive => self.core.close_flushed(id, None),
+            Wait::Pooled if self.core.wsis.get(id).is_some_and(|wsi| wsi.binding == Binding::Carrier) => {
+                self.core.carrier_retires(id);
+            }
             Wait::Pooled => self.core.close(id, None),
             Wait::Linger => self.core.remove(id),
         }

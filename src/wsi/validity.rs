@@ -56,7 +56,7 @@ impl ValidityClock {
 
 impl Core {
     /// A connection is up, which is a proof in itself.
-    pub(super) fn validity_start(&mut self, id: WsiId) {
+    pub(crate) fn validity_start(&mut self, id: WsiId) {
         let context = self.validity;
         let Some(wsi) = self.wsis.get(id) else { return };
         let said = match wsi.vhost.and_then(|vhost| self.vhosts.get(vhost)) {
@@ -64,7 +64,8 @@ impl Core {
             None => wsi.rare.as_ref().and_then(|rare| rare.pool_key.as_ref()?.validity),
         };
         let unsaid = if wsi.role.can_ping() { context } else { Validity::NEVER };
-        self.set_validity(id, said.unwrap_or(unsaid));
+        let limits = wsi.role.limit_validity(said.unwrap_or(unsaid), said.is_some());
+        self.set_validity(id, limits);
     }
 
     /// Counts by these limits from now on.
@@ -141,7 +142,9 @@ impl Context {
         {
             clock.pinged = true;
             log::debug!(target: "millstream::wsi", "{id}: asks for a sign of life");
-            if binding == Binding::Protocol {
+            if wsi.role.can_ping() {
+                self.core.role_ping(id);
+            } else if binding == Binding::Protocol {
                 self.core.effects.push_back(Effect::Ping(id));
             }
         }

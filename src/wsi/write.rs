@@ -20,7 +20,14 @@ impl Core {
     /// A tx callback when the way is clear.
     pub(crate) fn wsi_request_tx(&mut self, id: WsiId) {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
+        let was_asked = wsi.flags.has(Flags::WANT_TX);
         wsi.flags.set(Flags::WANT_TX);
+        if let crate::role::Role::Child(parent) = wsi.role {
+            if !was_asked {
+                self.role_child_wants_tx(parent, id);
+            }
+            return;
+        }
         if wsi.flags.has(Flags::WRITABLE) {
             self.schedule(id);
         }

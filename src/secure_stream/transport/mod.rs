@@ -2,11 +2,16 @@
 
 #[cfg(feature = "h1")]
 mod h1;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 #[cfg(feature = "raw")]
 mod raw;
 
+use super::endpoint::Endpoint;
+use super::metadata::Metadata;
 use super::stream::SecureStream;
 use super::{StreamId, Tx, TxFlow};
+use crate::cause::Cause;
 use crate::context::{Context, Core, WsiEvent};
 use crate::error::Error;
 use crate::policy::{Protocol, StreamType};
@@ -22,6 +27,8 @@ pub(super) fn check(stream_type: &StreamType) -> Result<(), Error> {
     match stream_type.protocol {
         #[cfg(feature = "h1")]
         Some(Protocol::H1) => {}
+        #[cfg(feature = "mqtt")]
+        Some(Protocol::Mqtt) => mqtt::check(stream_type).or_else(|why| refuse(why.into()))?,
         #[cfg(feature = "raw")]
         Some(Protocol::Raw) => {}
         Some(other) => return refuse(format!("protocol {other} is not in this build")),
@@ -62,6 +69,8 @@ impl Context {
             Some(Protocol::H1) if stream.parent.is_some() => self.h1_server_event(id, wsi, event),
             #[cfg(feature = "h1")]
             Some(Protocol::H1) => self.h1_client_event(id, wsi, event),
+            #[cfg(feature = "mqtt")]
+            Some(Protocol::Mqtt) => self.mqtt_stream_event(id, wsi, event),
             #[cfg(feature = "raw")]
             Some(Protocol::Raw) => self.raw_event(id, wsi, event),
             _ => {
@@ -79,6 +88,8 @@ impl Context {
         match stream.stream_type.protocol {
             #[cfg(feature = "h1")]
             Some(Protocol::H1) => self.h1_tx(id, wsi, tx),
+            #[cfg(feature = "mqtt")]
+            Some(Protocol::Mqtt) => self.mqtt_tx(id, wsi, tx),
             #[cfg(feature = "raw")]
             Some(Protocol::Raw) => self.raw_tx(id, wsi, tx),
             _ => {
@@ -90,12 +101,28 @@ impl Context {
 }
 
 impl Core {
+    /// What a protocol wants to know of a client before it may share a connection.
+    pub(super) fn transport_client(
+        &mut self,
+        endpoint: Endpoint,
+        stream_type: &StreamType,
+        metadata: &Metadata,
+    ) -> Result<Endpoint, Cause> {
+        match stream_type.protocol {
+            #[cfg(feature = "mqtt")]
+            Some(Protocol::Mqtt) => self.mqtt_client(endpoint, stream_type, metadata),
+            _ => Ok(endpoint),
+        }
+    }
+
     /// The application wants to send on a stream that has a connection.
     pub(crate) fn stream_wants_tx(&mut self, id: StreamId, wsi: WsiId) {
         let Ok(stream) = self.live(id) else { return };
         match stream.stream_type.protocol {
             #[cfg(feature = "h1")]
             Some(Protocol::H1) => self.h1_wants_tx(id, wsi),
+            #[cfg(feature = "mqtt")]
+            Some(Protocol::Mqtt) => self.wsi_request_tx(wsi),
             #[cfg(feature = "raw")]
             Some(Protocol::Raw) => self.wsi_request_tx(wsi),
             _ => {

@@ -51,14 +51,13 @@ impl Context {
     ) {
         match event {
             WsiEvent::Established => self.core.h1_send_request(id, wsi),
-            WsiEvent::Request(_) | WsiEvent::Datagram(..) | WsiEvent::HalfClosed => {}
             WsiEvent::Response(head) => self.core.h1_response(id, wsi, head),
-            WsiEvent::Rx(payload) => {
-                if self.core.live(id).is_ok_and(|stream| !stream.txn.redirecting) {
-                    self.h1_rx(id, payload);
-                }
+            // The body of a redirect is nobody's.
+            WsiEvent::Rx(payload) if self.core.live(id).is_ok_and(|stream| !stream.txn.redirecting) => {
+                self.h1_rx(id, payload);
             }
             WsiEvent::End(_) => self.h1_response_end(id, wsi),
+            _ => {}
         }
     }
 

@@ -18,8 +18,6 @@ impl Context {
         event: WsiEvent<'_>,
     ) {
         match event {
-            WsiEvent::Established | WsiEvent::Response(_) | WsiEvent::Datagram(..) | WsiEvent::HalfClosed => {
-            }
             WsiEvent::Request(head) => self.core.h1_request(id, head),
             WsiEvent::Rx(payload) => self.h1_rx(id, payload),
             WsiEvent::End(_) => {
@@ -28,6 +26,7 @@ impl Context {
                     self.h1_rx_end(id);
                 }
             }
+            _ => {}
         }
         let _ = wsi;
     }

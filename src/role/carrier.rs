@@ -1,0 +1,99 @@
+//! What roles do that carry several users on one connection.
+
+use super::Role;
+use crate::context::{Context, Core};
+use crate::secure_stream::{Tx, TxFlow};
+use crate::wsi::{Binding, ClientRole, Validity, WsiId, WsiState};
+
+impl Role {
+    /// Connections that speak this carry several users.
+    pub(crate) fn is_shared(role: ClientRole) -> bool {
+        match role {
+            #[cfg(feature = "mqtt")]
+            ClientRole::Mqtt => true,
+            _ => false,
+        }
+    }
+
+    /// What the role itself has promised its peer about signs of life.
+    pub(crate) fn limit_validity(&self, limits: Validity, is_said: bool) -> Validity {
+        match self {
+            #[cfg(feature = "mqtt")]
+            Self::Mqtt(mqtt) => mqtt.limit_validity(limits, is_said),
+            _ => limits,
+        }
+    }
+}
+
+impl Core {
+    /// A connection that carries others is up, below its role.
+    pub(crate) fn role_started(&mut self, id: WsiId) {
+        #[cfg(feature = "mqtt")]
+        self.mqtt_start(id);
+    }
+
+    /// Its role is up as well.
+    pub(crate) fn role_carries(&self, id: WsiId) -> bool {
+        let Some(wsi) = self.wsis.get(id) else { return false };
+        match &wsi.role {
+            #[cfg(feature = "mqtt")]
+            Role::Mqtt(mqtt) => wsi.state() == WsiState::Open && mqtt.is_connected(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn role_child_left(&mut self, carrier: WsiId, child: WsiId) {
+        #[cfg(feature = "mqtt")]
+        self.mqtt_child_left(carrier, child);
+    }
+
+    /// The child was not asked already.
+    pub(crate) fn role_child_wants_tx(&mut self, carrier: WsiId, child: WsiId) {
+        #[cfg(feature = "mqtt")]
+        self.mqtt_child_wants_tx(carrier, child);
+    }
+
+    pub(crate) fn role_child_rx_flow(&mut self, carrier: WsiId) {
+        #[cfg(feature = "mqtt")]
+        self.mqtt_rx_flow(carrier);
+    }
+
+    /// What is said to a peer before the connection is given up in peace.
+    pub(crate) fn role_goodbye(&mut self, carrier: WsiId) {
+        #[cfg(feature = "mqtt")]
+        self.mqtt_goodbye(carrier);
+    }
+
+    /// The connection has no users any more; what outlives it is kept.
+    pub(crate) fn role_left(&mut self, carrier: WsiId) {
+        #[cfg(feature = "mqtt")]
+        self.mqtt_keep(carrier);
+    }
+
+    pub(crate) fn role_ping(&mut self, id: WsiId) {
+        #[cfg(feature = "mqtt")]
+        self.mqtt_ping(id);
+    }
+}
+
+impl Context {
+    /// Asks one of those that a connection carries for payload.
+    pub(crate) fn role_carrier_tx(&mut self, id: WsiId, tx: &mut Tx<'_>) -> TxFlow {
+        #[cfg(feature = "mqtt")]
+        if self.core.mqtt_is(id) {
+            return self.mqtt_tx_turn(id, tx);
+        }
+        let _ = (id, tx);
+        TxFlow::DontSend
+    }
+
+    /// The context ends: a peer that minds is told as far as its socket takes it.
+    pub(crate) fn say_last_word(&mut self, id: WsiId) {
+        if self.core.wsis.get(id).is_some_and(|wsi| wsi.binding == Binding::Carrier)
+            && self.core.role_carries(id)
+        {
+            self.core.role_goodbye(id);
+            self.serve(id);
+        }
+    }
+}

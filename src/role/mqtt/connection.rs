@@ -1,0 +1,257 @@
+//! From CONNECT to the end of a connection, and what of it the next one goes on with.
+
+use super::super::Role;
+use super::Mqtt;
+use crate::cause::Cause;
+use crate::context::{Core, Effect};
+use crate::wsi::{Binding, PoolKey, Wait, WsiId, WsiState};
+use ::mqtt::{Connect, EncodeError, Engine, Limits, PacketId, Publish, QoS, Reason, Session, Version, Will};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Sessions that are kept for connections to come.
+const SESSIONS: usize = 256;
+
+/// What CONNECT says: streams for which it is the same share a connection.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct MqttConnect {
+    pub(crate) client_id: String,
+    pub(crate) user_name: Option<String>,
+    pub(crate) password: Option<Vec<u8>>,
+    pub(crate) keep_alive: u16,
+    pub(crate) clean_start: bool,
+    pub(crate) will: Option<MqttNotice>,
+    pub(crate) birth: Option<MqttNotice>,
+    pub(crate) aws_iot: bool,
+}
+
+/// What the server says when we are lost, or we when we are there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct MqttNotice {
+    pub(crate) topic: String,
+    pub(crate) message: Vec<u8>,
+    pub(crate) qos: QoSNumber,
+    pub(crate) retain: bool,
+}
+
+/// 0 to 2.
+pub(crate) type QoSNumber = u8;
+
+/// No log has a use for a password.
+impl std::fmt::Debug for MqttConnect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MqttConnect").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+/// A message that is not acknowledged: whose, which, and how long it was.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InFlight {
+    pub(super) owner: Binding,
+    pub(super) ordinal: u32,
+    pub(super) len: u32,
+}
+
+/// What came of a message whose user had no connection then.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Late {
+    pub(super) owner: Binding,
+    pub(super) ordinal: u32,
+    pub(super) is_good: bool,
+}
+
+/// What a lost connection leaves to the next.
+#[derive(Debug, Default)]
+struct Kept {
+    session: Session,
+    in_flight: HashMap<PacketId, InFlight>,
+    late: VecDeque<Late>,
+    granted: Vec<(Rc<str>, QoS)>,
+    users: Vec<Binding>,
+}
+
+/// What clients without a connection go on with when they have one again.
+#[derive(Debug, Default)]
+pub(crate) struct MqttSessions {
+    kept: HashMap<PoolKey, Kept>,
+    /// Who this context is, where nobody says.
+    client_id: Option<String>,
+}
+
+impl Mqtt {
+    pub(super) fn tell_late(&mut self, answer: Late) {
+        if !matches!(answer.owner, Binding::Stream(_)) {
+            return;
+        }
+        // Of those that never come back the oldest goes.
+        if self.late.len() >= usize::from(Limits::default().in_flight) {
+            self.late.pop_front();
+        }
+        self.late.push_back(answer);
+    }
+
+    pub(super) fn take_late(&mut self, owner: Binding) -> Vec<Late> {
+        let mine: Vec<_> = self.late.iter().filter(|answer| answer.owner == owner).copied().collect();
+        if !mine.is_empty() {
+            self.late.retain(|answer| answer.owner != owner);
+        }
+        mine
+    }
+
+    /// Says that we are there, once messages of an earlier connection do not have to go before.
+    pub(super) fn push_birth(&mut self, out: &mut Vec<u8>) {
+        if !self.birth_due || !self.is_connected() {
+            return;
+        }
+        let Some(key) = self.key.clone() else { return };
+        let Some(birth) = key.mqtt.as_ref().and_then(|info| info.birth.as_ref()) else { return };
+        let qos = QoS::new(birth.qos).unwrap_or_default();
+        let publish = Publish { topic: &birth.topic, qos, retain: birth.retain, ..Publish::default() };
+        let len = u32::try_from(birth.message.len()).unwrap_or(u32::MAX);
+        match self.engine.publish(&publish, len, out) {
+            Ok(id) => {
+                out.extend_from_slice(&birth.message);
+                self.written(birth.message.len());
+                if let Some(id) = id {
+                    self.in_flight.insert(id, InFlight { owner: Binding::Carrier, ordinal: 0, len });
+                }
+                self.birth_due = false;
+            }
+            Err(EncodeError::Resend | EncodeError::Window | EncodeError::Turn) => {}
+            Err(error) => {
+                log::warn!(target: "millstream::mqtt", "the birth message is not sent: {error}");
+                self.birth_due = false;
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Who this context is to servers that know nothing better. The same all its life, so that sessions go on.
+    pub(crate) fn mqtt_client_id(&mut self) -> String {
+        let random = self.plat.random();
+        self.mqtt.client_id.get_or_insert_with(|| format!("millstream{random:013x}")).clone()
+    }
+
+    /// The connection is there for CONNECT.
+    pub(in crate::role) fn mqtt_start(&mut self, id: WsiId) {
+        let (now, limit) = (self.now.as_us(), self.timeouts.response);
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        let key = wsi.rare.as_ref().and_then(|rare| rare.pool_key.clone());
+        let (Role::Mqtt(mqtt), Some(key)) = (&mut wsi.role, key) else { return };
+        let Some(info) = &key.mqtt else {
+            return self.close(id, Some(Cause::policy("MQTT connections are for secure streams")));
+        };
+        let kept = self.mqtt.kept.remove(&key).unwrap_or_default();
+        mqtt.engine = Engine::new(Version::V4, Limits::default(), kept.session);
+        (mqtt.in_flight, mqtt.late) = (kept.in_flight, kept.late);
+        for (filter, qos) in kept.granted {
+            mqtt.restore_filter(filter, qos);
+        }
+        mqtt.key = Some(Rc::clone(&key));
+        mqtt.birth_due = info.birth.is_some();
+        mqtt.owners = kept.users;
+        mqtt.owners.extend(mqtt.in_flight.values().map(|message| message.owner));
+        let will = info.will.as_ref().map(|will| Will {
+            topic: &will.topic,
+            message: &will.message,
+            qos: QoS::new(will.qos).unwrap_or_default(),
+            retain: will.retain,
+            properties: &[],
+        });
+        let connect = Connect {
+            client_id: &info.client_id,
+            clean_start: info.clean_start,
+            keep_alive: info.keep_alive,
+            user_name: info.user_name.as_deref(),
+            password: info.password.as_deref(),
+            will,
+            properties: &[],
+        };
+        self.spares.lend(&mut wsi.front);
+        if let Err(error) = mqtt.engine.connect(&connect, now, &mut wsi.front) {
+            return self.close(id, Some(Cause::policy(&format!("CONNECT: {error}"))));
+        }
+        // Nothing about the promised signs of life was known when the socket opened.
+        self.validity_start(id);
+        self.role_wait(id, Wait::Response, limit);
+        self.wsi_request_flush(id);
+    }
+
+    /// CONNACK: the users that are there have their connection, and those of the last one that wait to try again need not
+    /// wait any longer.
+    pub(super) fn mqtt_connected(&mut self, id: WsiId, session_present: bool) {
+        self.role_wait(id, Wait::Nothing, Duration::ZERO);
+        let Some(mqtt) = self.mqtt_mut(id) else { return };
+        if !session_present {
+            mqtt.forget_filters();
+        }
+        let owners = std::mem::take(&mut mqtt.owners);
+        self.mqtt_flush(id);
+        for child in self.families.get(&id).cloned().unwrap_or_default() {
+            self.child_open(child);
+        }
+        for owner in owners {
+            if let Binding::Stream(stream) = owner {
+                self.stream_hurry(stream);
+            }
+        }
+        // Behind all that those lead to.
+        self.effects.push_back(Effect::Call(Box::new(move |cx| cx.core.mqtt_sweep(id))));
+    }
+
+    /// A connection loses its users: what the next one needs is kept.
+    pub(in crate::role) fn mqtt_keep(&mut self, id: WsiId) {
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        let Role::Mqtt(mqtt) = &mut wsi.role else { return };
+        let Some(key) = mqtt.key.take() else { return };
+        let granted = mqtt.granted().collect();
+        let mqtt = std::mem::take(&mut **mqtt);
+        let mut users = mqtt.owners;
+        let family = self.families.get(&id).into_iter().flatten();
+        users.extend(family.filter_map(|child| self.wsis.get(*child).map(|child| child.binding)));
+        let kept = Kept {
+            session: mqtt.engine.into_session(),
+            in_flight: mqtt.in_flight,
+            late: mqtt.late,
+            granted,
+            users,
+        };
+        let is_clean = key.mqtt.as_ref().is_none_or(|info| info.clean_start);
+        if is_clean && kept.in_flight.is_empty() && kept.late.is_empty() {
+            return;
+        }
+        if self.mqtt.kept.len() >= SESSIONS {
+            let is_alive =
+                |owner: &Binding| matches!(owner, Binding::Stream(id) if self.streams.get(*id).is_some());
+            self.mqtt.kept.retain(|_, kept| kept.users.iter().any(is_alive));
+        }
+        if self.mqtt.kept.len() < SESSIONS {
+            self.mqtt.kept.insert(key, kept);
+        }
+    }
+
+    pub(in crate::role) fn mqtt_child_left(&mut self, carrier: WsiId, child: WsiId) {
+        let Some(mqtt) = self.mqtt_mut(carrier) else { return };
+        mqtt.leave_filter(child);
+        if mqtt.is_sending(child) {
+            let why = "mqtt: a stream left in the midst of its message";
+            return self.close(carrier, Some(Cause::policy(why)));
+        }
+        self.mqtt_flush(carrier);
+        self.mqtt_rx_flow(carrier);
+        self.mqtt_more_tx(carrier);
+    }
+
+    /// DISCONNECT: the server drops the will.
+    pub(in crate::role) fn mqtt_goodbye(&mut self, id: WsiId) {
+        self.mqtt_flush(id);
+        let Some(wsi) = self.wsis.get_mut(id).filter(|wsi| wsi.state() == WsiState::Open) else { return };
+        let Role::Mqtt(mqtt) = &mut wsi.role else { return };
+        self.spares.lend(&mut wsi.front);
+        if mqtt.engine.disconnect(Reason::SUCCESS, &[], &mut wsi.front).is_ok() {
+            self.wsi_request_flush(id);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Who has subscribed to what. A filter is subscribed to once, however many want it, and as long as one of them does.
+
+use super::super::Role;
+use super::{Mqtt, MqttEvent};
+use crate::context::{Context, Core, WsiEvent};
+use crate::wsi::{Binding, WsiId};
+use ::mqtt::{EncodeError, PacketId, QoS, Reason, matches};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// Filters in one SUBSCRIBE or UNSUBSCRIBE, and in one to AWS IoT, which takes no more.
+const BATCH: usize = 64;
+const AWS_BATCH: usize = 8;
+
+/// What is known of a filter.
+#[derive(Debug, Default)]
+pub(super) struct Subscription {
+    pub(super) users: BTreeSet<WsiId>,
+    /// The most that any of its users wants.
+    qos: QoS,
+    pub(super) state: State,
+}
+
+/// How far the server is with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum State {
+    /// It is to be asked.
+    #[default]
+    Wanted,
+    Asked(PacketId),
+    Granted,
+}
+
+impl Mqtt {
+    /// The users whose filters a topic matches, each once.
+    pub(super) fn find_receivers(&self, topic: &str, out: &mut Vec<WsiId>) {
+        if let Some(subscription) = self.subscriptions.get(topic) {
+            out.extend(&subscription.users);
+        }
+        if self.wildcards > 0 {
+            for (filter, subscription) in &self.subscriptions {
+                if filter.as_ref() != topic && matches(filter, topic) {
+                    out.extend(&subscription.users);
+                }
+            }
+        }
+    }
+
+    /// Says what there is to say about filters, as far as the server may be asked so much at a time.
+    pub(super) fn push_requests(&mut self, out: &mut Vec<u8>) {
+        let is_aws = self.connect_info().is_some_and(|info| info.aws_iot);
+        let batch = if is_aws { AWS_BATCH } else { BATCH };
+        while self.is_connected() && !self.unsaid.is_empty() {
+            let count = self.unsaid.len().min(batch);
+            let filters: Vec<_> = self.unsaid.drain(..count).collect();
+            if let Err(left) = self.push_batch(filters, out) {
+                for filter in left.into_iter().rev() {
+                    self.unsaid.push_front(filter);
+                }
+                return;
+            }
+        }
+    }
+
+    /// SUBSCRIBE for those that somebody wants, UNSUBSCRIBE for the others. Gives back what could not be said now.
+    fn push_batch(&mut self, filters: Vec<Rc<str>>, out: &mut Vec<u8>) -> Result<(), Vec<Rc<str>>> {
+        let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+        for filter in filters {
+            match self.subscriptions.get(&filter) {
+                Some(subscription) if subscription.users.is_empty() => unwanted.push(filter),
+                Some(subscription) if subscription.state == State::Wanted => wanted.push(filter),
+                _ => {}
+            }
+        }
+        let names: Vec<&str> = unwanted.iter().map(|filter| &**filter).collect();
+        if !names.is_empty() {
+            if self.engine.unsubscribe(&names, &[], out) == Err(EncodeError::Requests) {
+                unwanted.append(&mut wanted);
+                return Err(unwanted);
+            }
+            for filter in &unwanted {
+                self.forget_filter(filter);
+            }
+        }
+        let asked: Vec<_> = wanted
+            .iter()
+            .filter_map(|filter| {
+                let qos = self.subscriptions.get(filter)?.qos;
+                Some(::mqtt::Subscription { filter, qos, ..::mqtt::Subscription::default() })
+            })
+            .collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let Ok(id) = self.engine.subscribe(&asked, &[], out) else { return Err(wanted) };
+        for filter in &wanted {
+            if let Some(subscription) = self.subscriptions.get_mut(filter) {
+                subscription.state = State::Asked(id);
+            }
+        }
+        self.asked.insert(id, wanted);
+        Ok(())
+    }
+
+    fn forget_filter(&mut self, filter: &str) {
+        if self.subscriptions.remove(filter).is_some() {
+            self.wildcards = self.wildcards.saturating_sub(usize::from(has_wildcard(filter)));
+        }
+    }
+
+    /// A filter that the server knows from an earlier connection.
+    pub(super) fn restore_filter(&mut self, filter: Rc<str>, qos: QoS) {
+        self.wildcards += usize::from(has_wildcard(&filter));
+        let subscription = Subscription { users: BTreeSet::new(), qos, state: State::Granted };
+        self.subscriptions.insert(filter, subscription);
+    }
+
+    /// The server knows of none any more.
+    pub(super) fn forget_filters(&mut self) {
+        self.subscriptions.clear();
+        self.wildcards = 0;
+    }
+
+    /// What the server has granted.
+    pub(super) fn granted(&self) -> impl Iterator<Item = (Rc<str>, QoS)> {
+        let granted = self.subscriptions.iter().filter(|(_, it)| it.state == State::Granted);
+        granted.map(|(filter, it)| (Rc::clone(filter), it.qos))
+    }
+
+    /// A user is gone, and with the last one the subscription.
+    pub(super) fn leave_filter(&mut self, child: WsiId) {
+        let Some(filter) = self.filters.remove(&child) else { return };
+        let Some(subscription) = self.subscriptions.get_mut(&filter) else { return };
+        subscription.users.remove(&child);
+        if !subscription.users.is_empty() {
+            return;
+        }
+        if subscription.state == State::Wanted {
+            self.forget_filter(&filter);
+        } else {
+            self.unsaid.push_back(filter);
+        }
+    }
+}
+
+fn has_wildcard(filter: &str) -> bool {
+    filter.contains(['+', '#']) || filter.starts_with("$share/")
+}
+
+impl Core {
+    /// A user wants what is published under a filter, which is valid. True: it is subscribed to already. Else
+    /// [`MqttEvent::Subscribed`] tells.
+    pub(crate) fn mqtt_subscribe(&mut self, child: WsiId, filter: &str, qos: QoS) -> bool {
+        let Some(carrier) = self.parent(child) else { return false };
+        let Some(mqtt) = self.mqtt_mut(carrier) else { return false };
+        let known = mqtt.subscriptions.get_key_value(filter).map(|(filter, _)| Rc::clone(filter));
+        let filter = known.unwrap_or_else(|| {
+            mqtt.wildcards += usize::from(has_wildcard(filter));
+            Rc::from(filter)
+        });
+        let subscription = mqtt.subscriptions.entry(Rc::clone(&filter)).or_default();
+        let is_new = subscription.users.is_empty() && subscription.state == State::Wanted;
+        let is_more = qos > subscription.qos && subscription.state != State::Wanted;
+        subscription.qos = subscription.qos.max(qos);
+        subscription.users.insert(child);
+        mqtt.filters.insert(child, Rc::clone(&filter));
+        if is_more {
+            subscription.state = State::Wanted;
+        }
+        let is_granted = subscription.state == State::Granted;
+        if is_new || is_more {
+            mqtt.unsaid.push_back(filter);
+            self.mqtt_flush(carrier);
+        }
+        is_granted
+    }
+
+    /// Filters that were granted on an earlier connection, and for which nobody has come back.
+    pub(super) fn mqtt_sweep(&mut self, carrier: WsiId) {
+        let Some(mqtt) = self.mqtt_mut(carrier) else { return };
+        let unused = mqtt.subscriptions.iter().filter(|(_, it)| it.users.is_empty());
+        let unused: Vec<_> = unused.map(|(filter, _)| Rc::clone(filter)).collect();
+        mqtt.unsaid.extend(unused);
+        self.mqtt_flush(carrier);
+    }
+}
+
+impl Context {
+    /// SUBACK: an answer for each filter, and each of those who wait for it.
+    pub(super) fn mqtt_subscribed(&mut self, id: WsiId, packet: PacketId) {
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        let Role::Mqtt(mqtt) = &mut wsi.role else { return };
+        let filters = mqtt.asked.remove(&packet).unwrap_or_default();
+        let mut told: Vec<(WsiId, Result<(), Reason>)> = Vec::new();
+        for (filter, reason) in filters.iter().zip(mqtt.engine.reasons()) {
+            let Some(subscription) = mqtt.subscriptions.get_mut(filter) else { continue };
+            if subscription.state != State::Asked(packet) {
+                continue;
+            }
+            let result = if reason.is_failure() { Err(*reason) } else { Ok(()) };
+            // Who is refused leaves; the last to leave takes the filter along.
+            subscription.state = if result.is_ok() { State::Granted } else { State::Wanted };
+            told.extend(subscription.users.iter().map(|user| (*user, result)));
+        }
+        for (user, result) in told {
+            if self.core.wsis.get(user).is_some_and(|wsi| wsi.binding != Binding::None) {
+                self.wsi_event(user, WsiEvent::Mqtt(MqttEvent::Subscribed(result)));
+            }
+        }
+    }
+}

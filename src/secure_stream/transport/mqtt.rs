@@ -1,0 +1,380 @@
+//! Streams over MQTT (`"protocol": "mqtt"`): a transaction is a message and its acknowledgement. Streams that are the same
+//! client to the same server share a connection.
+
+use crate::cause::Cause;
+use crate::context::{Context, Core, Effect, WsiEvent};
+use crate::policy::{Lookup, Mqtt, MqttNotice as Notice, StreamType, Template};
+use crate::role::{MqttConnect, MqttEvent, MqttNotice, Turn};
+use crate::secure_stream::endpoint::{EXPANDED, Endpoint};
+use crate::secure_stream::metadata::{DEFAULT_VALUE_LIMIT, Key, Metadata};
+use crate::secure_stream::stream::Doing;
+use crate::secure_stream::{RxFlags, StreamId, StreamState, Tx, TxFlow};
+use crate::system::Blob;
+use crate::wsi::{Binding, WsiId};
+use ::mqtt::{PacketId, Publish, QoS, Reason, Refusal, is_filter, is_topic};
+use std::rc::Rc;
+
+/// What AWS IoT allows a topic to be: bytes, and slashes in it.
+const AWS_TOPIC: usize = 256;
+const AWS_SLASHES: usize = 7;
+
+/// Says no to what no server will have, before a stream of it exists.
+pub(super) fn check(stream_type: &StreamType) -> Result<(), &'static str> {
+    match &stream_type.mqtt {
+        _ if stream_type.server => Err("there is no mqtt server: a broker is a program of its own"),
+        Mqtt { aws_iot: true, qos: 2, .. } => Err("mqtt_qos: AWS IoT has no QoS 2"),
+        _ => Ok(()),
+    }
+}
+
+/// Fills what the application has set into a template: what a message brought is not meant.
+fn text(
+    template: &Template,
+    what: &str,
+    stream_type: &StreamType,
+    metadata: &Metadata,
+) -> Result<String, Cause> {
+    let lookup = |name: &str| match stream_type.metadata.iter().position(|def| def.name == name) {
+        Some(index) => metadata.own(Key::Declared(index)).map_or(Lookup::Unset, Lookup::Value),
+        None => Lookup::Unknown,
+    };
+    let mut out = Vec::new();
+    template
+        .expand(lookup, &mut out, EXPANDED)
+        .map_err(|error| Cause::policy(&format!("{what}: {error}")))?;
+    String::from_utf8(out).map_err(|_| Cause::policy(&format!("{what}: the metadata makes it no valid text")))
+}
+
+fn topic(
+    template: &Template,
+    what: &str,
+    stream_type: &StreamType,
+    metadata: &Metadata,
+) -> Result<String, Cause> {
+    let topic = text(template, what, stream_type, metadata)?;
+    let is_valid = if what == "mqtt_subscribe" { is_filter(&topic) } else { is_topic(&topic) };
+    if !is_valid {
+        return Err(Cause::policy(&format!("{what}: \"{topic}\" is none")));
+    }
+    let is_long = topic.len() > AWS_TOPIC || topic.matches('/').count() > AWS_SLASHES;
+    if stream_type.mqtt.aws_iot && is_long {
+        return Err(Cause::policy(&format!("{what}: more than AWS IoT takes")));
+    }
+    Ok(topic)
+}
+
+fn notice(
+    notice: &Notice,
+    what: [&str; 2],
+    stream_type: &StreamType,
+    metadata: &Metadata,
+) -> Result<Option<MqttNotice>, Cause> {
+    let Some(template) = &notice.topic else { return Ok(None) };
+    let message = match &notice.message {
+        Some(message) => text(message, what[1], stream_type, metadata)?.into_bytes(),
+        None => Vec::new(),
+    };
+    let topic = topic(template, what[0], stream_type, metadata)?;
+    Ok(Some(MqttNotice { topic, message, qos: notice.qos, retain: notice.retain }))
+}
+
+fn qos(stream_type: &StreamType) -> QoS {
+    QoS::new(stream_type.mqtt.qos).unwrap_or_default()
+}
+
+/// CONNACK's no: what that means for the stream.
+fn refusal(reason: Reason) -> Cause {
+    Cause::protocol(&format!("CONNACK: {reason}"))
+}
+
+impl Context {
+    pub(super) fn mqtt_stream_event(&mut self, id: StreamId, wsi: WsiId, event: WsiEvent<'_>) {
+        match event {
+            WsiEvent::Established => self.mqtt_established(id, wsi),
+            WsiEvent::Mqtt(MqttEvent::Subscribed(Ok(()))) => self.mqtt_ready(id, wsi),
+            WsiEvent::Mqtt(MqttEvent::Subscribed(Err(reason))) => {
+                self.core.mqtt_refused(id, wsi, Cause::protocol(&format!("SUBACK: {reason}")), false);
+            }
+            WsiEvent::Mqtt(MqttEvent::Refused(reason)) => {
+                // Brokers of 3.1.1 say "not authorized" to a bad password as well.
+                let is_auth = matches!(Refusal::from(reason), Refusal::Credentials | Refusal::NotAuthorized);
+                self.core.mqtt_refused(id, wsi, refusal(reason), is_auth);
+            }
+            WsiEvent::Mqtt(MqttEvent::Message { topic, is_retained }) => {
+                // What was published before may come before SUBACK (MQTT 3.1.1, 3.8.4).
+                self.mqtt_ready(id, wsi);
+                self.core.mqtt_begin_rx(id, topic, is_retained);
+            }
+            WsiEvent::Mqtt(MqttEvent::Payload { piece, is_last }) => self.mqtt_rx(id, piece, is_last),
+            WsiEvent::Mqtt(MqttEvent::Acknowledged { ordinal, is_good }) => {
+                self.core.mqtt_tell(id, ordinal, is_good);
+            }
+            _ => {}
+        }
+    }
+
+    /// CONNACK has come: CONNECTED follows, at once or when the subscription is there.
+    fn mqtt_established(&mut self, id: StreamId, wsi: WsiId) {
+        let Ok(stream) = self.core.live(id) else { return };
+        let stream_type = Rc::clone(&stream.stream_type);
+        let Some(template) = &stream_type.mqtt.subscribe else { return self.mqtt_ready(id, wsi) };
+        match topic(template, "mqtt_subscribe", &stream_type, &stream.metadata) {
+            Ok(filter) if self.core.mqtt_subscribe(wsi, &filter, qos(&stream_type)) => {
+                self.mqtt_ready(id, wsi);
+            }
+            Ok(_) => {}
+            Err(cause) => self.core.mqtt_refused(id, wsi, cause, false),
+        }
+    }
+
+    fn mqtt_ready(&mut self, id: StreamId, wsi: WsiId) {
+        let Ok(stream) = self.core.live(id) else { return };
+        if stream.doing != Doing::Attempting {
+            return;
+        }
+        let wants_tx = stream.wants_tx;
+        self.core.stream_connected(id);
+        self.mqtt_user_connected(wsi);
+        if wants_tx {
+            self.core.wsi_request_tx(wsi);
+        }
+    }
+
+    fn mqtt_rx(&mut self, id: StreamId, piece: &[u8], is_last: bool) {
+        let Ok(stream) = self.core.live_mut(id) else { return };
+        let som = !std::mem::replace(&mut stream.txn.rx_begun, true);
+        self.call_rx(id, piece, RxFlags::new(som, is_last));
+        if is_last && let Ok(stream) = self.core.live_mut(id) {
+            stream.metadata.clear_from_peer();
+        }
+    }
+
+    /// The stream has its turn on the connection.
+    pub(super) fn mqtt_tx(&mut self, id: StreamId, wsi: WsiId, tx: &mut Tx<'_>) -> TxFlow {
+        match self.core.mqtt_turn(wsi) {
+            None => TxFlow::DontSend,
+            Some(Turn::Begin) => self.mqtt_begin(id, wsi, tx),
+            Some(Turn::Resend { packet, qos, ordinal, len }) => {
+                self.mqtt_send_again(id, wsi, (packet, qos), (ordinal, len), tx)
+            }
+            Some(Turn::Continue { left, ordinal, is_resend }) => {
+                self.mqtt_continue(id, wsi, left, (ordinal, is_resend), tx)
+            }
+        }
+    }
+
+    /// A message begins. Its length stands before it: as declared, or else this piece is all of it.
+    fn mqtt_begin(&mut self, id: StreamId, wsi: WsiId, tx: &mut Tx<'_>) -> TxFlow {
+        let Ok(stream) = self.core.live_mut(id) else { return TxFlow::DontSend };
+        let stream_type = Rc::clone(&stream.stream_type);
+        let qos = qos(&stream_type);
+        let Some(template) = &stream_type.mqtt.topic else {
+            stream.wants_tx = false;
+            log::warn!(target: "millstream::stream", "{id} {}: no mqtt_topic to publish to", stream_type.name);
+            return TxFlow::DontSend;
+        };
+        let topic = topic(template, "mqtt_topic", &stream_type, &stream.metadata);
+        if !self.core.mqtt_can_publish(wsi, qos) {
+            return TxFlow::DontSend;
+        }
+        let topic = match topic {
+            Ok(topic) => topic,
+            Err(cause) => {
+                self.core.close(wsi, Some(cause));
+                return TxFlow::DontSend;
+            }
+        };
+        let Ok(stream) = self.core.live_mut(id) else { return TxFlow::DontSend };
+        stream.wants_tx = false;
+        let declared = stream.txn.tx_len.take();
+        let ordinal = stream.ordinal;
+        tx.describe(declared.unwrap_or(u64::MAX), true, ordinal);
+        let flow = self.call_tx(id, tx);
+        let Ok(stream) = self.core.live_mut(id) else { return TxFlow::DontSend };
+        let piece = tx.so_far();
+        if flow != TxFlow::Send || (tx.is_empty() && !piece.is_eom) {
+            stream.txn.tx_len = stream.txn.tx_len.or(declared);
+            return if flow == TxFlow::Send { TxFlow::DontSend } else { flow };
+        }
+        stream.ordinal = ordinal.wrapping_add(1);
+        let len = declared.filter(|_| !piece.is_eom).unwrap_or(piece.len as u64);
+        let publish = Publish { topic: &topic, qos, retain: stream_type.mqtt.retain, ..Publish::default() };
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        match self.core.mqtt_publish(wsi, &publish, len, ordinal) {
+            Ok(()) => TxFlow::Send,
+            Err(error) => {
+                log::warn!(target: "millstream::stream", "{id} {}: not published: {error}", stream_type.name);
+                self.core.mqtt_tell(id, ordinal, false);
+                TxFlow::DontSend
+            }
+        }
+    }
+
+    fn mqtt_continue(
+        &mut self,
+        id: StreamId,
+        wsi: WsiId,
+        left: u32,
+        (ordinal, is_resend): (u32, bool),
+        tx: &mut Tx<'_>,
+    ) -> TxFlow {
+        tx.describe(left.into(), false, ordinal);
+        let flow = if is_resend {
+            self.call_resend(id, tx)
+        } else {
+            if let Ok(stream) = self.core.live_mut(id) {
+                stream.wants_tx = false;
+            }
+            self.call_tx(id, tx)
+        };
+        let piece = tx.so_far();
+        if self.core.live(id).is_err() {
+            return TxFlow::DontSend;
+        }
+        match flow {
+            TxFlow::Send if piece.is_eom && piece.len < left as usize => {
+                self.core.mqtt_broke_off(wsi);
+                TxFlow::DontSend
+            }
+            TxFlow::Send if !tx.is_empty() => TxFlow::Send,
+            flow => {
+                if is_resend {
+                    self.core.mqtt_broke_off(wsi);
+                }
+                if flow == TxFlow::Send { TxFlow::DontSend } else { flow }
+            }
+        }
+    }
+
+    /// A message that a lost connection has left without its acknowledgement. Who does not have it any more gives it up.
+    fn mqtt_send_again(
+        &mut self,
+        id: StreamId,
+        wsi: WsiId,
+        (packet, qos): (PacketId, QoS),
+        (ordinal, was): (u32, u32),
+        tx: &mut Tx<'_>,
+    ) -> TxFlow {
+        tx.describe(was.into(), true, ordinal);
+        let flow = self.call_resend(id, tx);
+        let Ok(stream) = self.core.live(id) else { return TxFlow::DontSend };
+        let stream_type = Rc::clone(&stream.stream_type);
+        let piece = tx.so_far();
+        let topic = stream_type
+            .mqtt
+            .topic
+            .as_ref()
+            .and_then(|template| topic(template, "mqtt_topic", &stream_type, &stream.metadata).ok());
+        let again = flow == TxFlow::Send && (piece.len > 0 || piece.is_eom);
+        let len = if piece.is_eom { piece.len as u32 } else { was };
+        if let Some(topic) = topic.filter(|_| again) {
+            let publish =
+                Publish { topic: &topic, qos, retain: stream_type.mqtt.retain, ..Publish::default() };
+            if self.core.mqtt_resend(wsi, packet, &publish, len).is_ok() {
+                return TxFlow::Send;
+            }
+        }
+        if let Some(carrier) = self.core.parent(wsi) {
+            self.core.mqtt_give_up(carrier, packet);
+            self.mqtt_user_connected(wsi);
+        }
+        if flow == TxFlow::Send { TxFlow::DontSend } else { flow }
+    }
+}
+
+impl Core {
+    /// Who the client of a stream is, beside where it connects to.
+    pub(super) fn mqtt_client(
+        &mut self,
+        mut endpoint: Endpoint,
+        stream_type: &StreamType,
+        metadata: &Metadata,
+    ) -> Result<Endpoint, Cause> {
+        let mqtt = &stream_type.mqtt;
+        let blob = |blob: Blob| -> Result<Option<String>, Cause> {
+            let value = self.blobs.get(blob).map(|value| String::from_utf8(value.to_vec()));
+            value.transpose().map_err(|_| Cause::policy(&format!("the blob {blob:?} is no valid text")))
+        };
+        let (client_id, user_name) = (blob(Blob::MqttClientId)?, blob(Blob::MqttUserName)?);
+        let password = self.blobs.get(Blob::MqttPassword).map(<[u8]>::to_vec);
+        let will = notice(&mqtt.will, ["mqtt_will_topic", "mqtt_will_message"], stream_type, metadata)?;
+        let birth = notice(&mqtt.birth, ["mqtt_birth_topic", "mqtt_birth_message"], stream_type, metadata)?;
+        let connect = MqttConnect {
+            client_id: client_id.unwrap_or_else(|| self.mqtt_client_id()),
+            user_name,
+            password,
+            keep_alive: mqtt.keep_alive.unwrap_or(0),
+            clean_start: mqtt.clean_start,
+            will,
+            birth,
+            aws_iot: mqtt.aws_iot,
+        };
+        if let Some(info) = Rc::get_mut(&mut endpoint.info) {
+            info.mqtt = Some(Box::new(connect));
+        }
+        Ok(endpoint)
+    }
+
+    /// The server does not want the stream, or the stream asks for what cannot be: its siblings are not concerned.
+    fn mqtt_refused(&mut self, id: StreamId, wsi: WsiId, cause: Cause, is_auth: bool) {
+        let Ok(stream) = self.live_mut(id) else { return };
+        if stream.doing != Doing::Attempting {
+            return self.close(wsi, Some(cause));
+        }
+        stream.wsi = None;
+        self.unbind_stream(wsi);
+        if is_auth {
+            self.auth_failed(id, cause);
+        } else {
+            self.attempt_failed(id, cause, None);
+        }
+    }
+
+    /// A message begins to arrive: what stands before its payload goes where the policy maps it.
+    fn mqtt_begin_rx(&mut self, id: StreamId, topic: &str, is_retained: bool) {
+        let Ok(stream) = self.live_mut(id) else { return };
+        stream.txn.rx_begun = false;
+        stream.metadata.clear_from_peer();
+        let stream_type = Rc::clone(&stream.stream_type);
+        for (index, def) in stream_type.metadata.iter().enumerate() {
+            let value: &[u8] = match def.header.as_deref() {
+                Some("topic") => topic.as_bytes(),
+                Some("retained") if is_retained => b"1",
+                Some("retained") => b"0",
+                _ => continue,
+            };
+            // What is too long to keep is as if it had not been said.
+            let _ = stream.metadata.set_from_peer(Key::Declared(index), value, DEFAULT_VALUE_LIMIT);
+        }
+    }
+
+    /// What has become of a message.
+    fn mqtt_tell(&mut self, id: StreamId, ordinal: u32, is_good: bool) {
+        if self.live(id).is_ok_and(|stream| stream.doing == Doing::Connected) {
+            let state = if is_good { StreamState::QosAckRemote } else { StreamState::QosNackRemote };
+            self.effects.push_back(Effect::State(id, state, ordinal));
+        }
+    }
+
+    /// The connection of whoever is bound so and can hear of messages.
+    pub(crate) fn connected_user(&self, binding: Binding) -> Option<WsiId> {
+        let Binding::Stream(id) = binding else { return None };
+        let stream = self.live(id).ok()?;
+        if stream.doing == Doing::Connected { stream.wsi } else { None }
+    }
+
+    /// The connection of whoever is bound so and is about to hear.
+    pub(crate) fn coming_user(&self, binding: Binding) -> Option<WsiId> {
+        let Binding::Stream(id) = binding else { return None };
+        let stream = self.live(id).ok()?;
+        if stream.doing == Doing::Attempting { stream.wsi } else { None }
+    }
+
+    /// The connection that a stream waits to try for again is there.
+    pub(crate) fn stream_hurry(&mut self, id: StreamId) {
+        if self.live(id).is_ok_and(|stream| stream.doing == Doing::BackingOff) {
+            self.tell(id, StreamState::Poll);
+            self.attempt(id);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Child connections: several users of one network connection, each with a row of its own that has no socket. What ends
+//! a child leaves its siblings alone; what ends the connection that carries them ends them all.
+
+use super::{Binding, ClientInfo, Flags, Wait, Wsi, WsiId, WsiState};
+use crate::cause::Cause;
+use crate::context::{Core, Effect};
+use crate::role::Role;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// The children of one connection, by the order of their ids.
+pub(crate) type Family = BTreeSet<WsiId>;
+
+impl Core {
+    /// Binds a user to the connection that all share whose `info` is the same, which is made if there is none.
+    pub(super) fn join(&mut self, info: &Rc<ClientInfo>, binding: Binding) -> WsiId {
+        let carrier = match self.carriers.get(info) {
+            Some(carrier) => *carrier,
+            None => self.connect_carrier(info),
+        };
+        let child = self.wsis.insert(Wsi::new(None, Role::Child(carrier), binding, WsiState::Connecting));
+        log::debug!(target: "millstream::wsi", "{child}: joins {carrier}");
+        self.families.entry(carrier).or_default().insert(child);
+        if self.wsis.get(carrier).is_some_and(|wsi| wsi.deadline.is(Wait::Pooled)) {
+            self.wait_no_more(carrier);
+        }
+        if self.role_carries(carrier) {
+            self.child_open(child);
+        }
+        child
+    }
+
+    fn connect_carrier(&mut self, info: &Rc<ClientInfo>) -> WsiId {
+        let carrier = self.connect_anew(info, Binding::Carrier);
+        // Where it fails at once its children hear of that as they would later.
+        self.families.insert(carrier, Family::new());
+        if self.wsis.get(carrier).is_some() {
+            self.carriers.insert(Rc::clone(info), carrier);
+        }
+        carrier
+    }
+
+    /// The role can carry what a child has.
+    pub(crate) fn child_open(&mut self, child: WsiId) {
+        let Some(wsi) = self.wsis.get_mut(child) else { return };
+        wsi.enter(child, WsiState::Open);
+        self.effects.push_back(Effect::Established(child));
+    }
+
+    /// The connection that carries this one.
+    pub(crate) fn parent(&self, child: WsiId) -> Option<WsiId> {
+        match self.wsis.get(child)?.role {
+            Role::Child(parent) => Some(parent),
+            _ => None,
+        }
+    }
+
+    /// Nobody new comes to a connection that is going away.
+    pub(super) fn carrier_leaves(&mut self, carrier: WsiId) {
+        let key = self.wsis.get(carrier).and_then(|wsi| wsi.rare.as_ref()?.pool_key.clone());
+        if let Some(key) = key
+            && self.carriers.get(&key) == Some(&carrier)
+        {
+            self.carriers.remove(&key);
+        }
+        self.role_left(carrier);
+    }
+
+    /// The connection is gone, and so is what it carried.
+    pub(crate) fn carrier_closed(&mut self, carrier: WsiId, cause: Option<&Cause>) {
+        for child in self.families.remove(&carrier).unwrap_or_default() {
+            self.close(child, cause.cloned());
+        }
+    }
+
+    /// A child's row has gone. The last one leaves the connection to the next that comes soon.
+    pub(super) fn child_left(&mut self, carrier: WsiId, child: WsiId) {
+        if let Some(family) = self.families.get_mut(&carrier) {
+            family.remove(&child);
+        }
+        self.role_child_left(carrier, child);
+        let is_last = self.families.get(&carrier).is_some_and(BTreeSet::is_empty);
+        let Some(wsi) = self.wsis.get(carrier).filter(|wsi| is_last && wsi.binding == Binding::Carrier)
+        else {
+            return;
+        };
+        if !self.role_carries(carrier) {
+            return self.close(carrier, None);
+        }
+        let idle = self.timeouts.pool_idle;
+        if idle.is_zero() && wsi.unsent.is_empty() {
+            return self.carrier_retires(carrier);
+        }
+        self.wait_for(carrier, Wait::Pooled, idle);
+    }
+
+    /// A connection that nobody uses says goodbye and goes.
+    pub(crate) fn carrier_retires(&mut self, carrier: WsiId) {
+        self.role_goodbye(carrier);
+        self.close_flushed(carrier, None);
+    }
+
+    /// A user takes payload again, or no more for now.
+    pub(crate) fn set_rx_flow(&mut self, id: WsiId, on: bool) {
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        if on {
+            wsi.flags.clear(Flags::RX_FLOW_OFF);
+        } else {
+            wsi.flags.set(Flags::RX_FLOW_OFF);
+        }
+        match self.parent(id) {
+            Some(parent) => self.role_child_rx_flow(parent),
+            None if on => self.schedule(id),
+            None => {}
+        }
+    }
+}

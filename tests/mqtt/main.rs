@@ -1,0 +1,8 @@
+//! Streams over MQTT (`"protocol": "mqtt"`) against a broker that does what the test tells it.
+
+#![cfg(feature = "mqtt")]
+
+mod broker;
+mod outages;
+mod streams;
+mod world;
