@@ -29,9 +29,14 @@ impl Context {
         }
     }
 
-    /// The user decides what the peer's end means, unless this side has ended before.
+    /// The user decides what the peer's end means, unless this side has ended before; and not before all is sent that was to
+    /// be sent, because the peer may still listen.
     pub(super) fn raw_eof(&mut self, id: WsiId) {
-        let Some(Role::Raw(engine)) = self.core.wsis.get_mut(id).map(|wsi| &mut wsi.role) else { return };
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        let Role::Raw(engine) = &mut wsi.role else { return };
+        if wsi.flags.has(Flags::WANT_TX) && !engine.tx_done() {
+            return;
+        }
         if engine.input_eof().is_some() && !engine.is_over() {
             self.wsi_event(id, WsiEvent::HalfClosed);
         } else if engine.is_over() {
@@ -43,6 +48,9 @@ impl Context {
     pub(super) fn raw_sent(&mut self, id: WsiId, scratch: &mut Scratch) {
         let Some(wsi) = self.core.wsis.get_mut(id) else { return };
         let Role::Raw(engine) = &wsi.role else { return };
+        if wsi.flags.has(Flags::EOF) && !engine.rx_done() {
+            return self.raw_eof(id);
+        }
         if !engine.tx_done() || wsi.flags.has(Flags::GOODBYE) {
             return;
         }

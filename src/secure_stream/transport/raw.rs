@@ -21,10 +21,8 @@ impl Context {
                 }
             }
             WsiEvent::Rx(payload) => self.call_rx(id, payload, RxFlags::default()),
-            // Who has asked to send may still do so: the peer may still listen.
-            WsiEvent::HalfClosed if self.core.live(id).is_ok_and(|stream| stream.wants_tx) => {}
             WsiEvent::HalfClosed => self.core.close_flushed(wsi, None),
-            WsiEvent::Request(_) | WsiEvent::Response(_) | WsiEvent::Datagram(..) | WsiEvent::End(_) => {}
+            _ => {}
         }
     }
 
@@ -38,16 +36,7 @@ impl Context {
             return TxFlow::DontSend;
         }
         tx.describe(u64::MAX, false, stream.ordinal);
-        let flow = self.call_tx(id, tx);
-        let has_more = self.core.live(id).is_ok_and(|stream| stream.wants_tx);
-        if !has_more && self.core.wsis.get(wsi).is_some_and(|wsi| wsi.role.rx_done()) {
-            // That was the last of it, with the peer's end behind us.
-            match flow {
-                TxFlow::Send => tx.end_message(),
-                _ => self.core.close_flushed(wsi, None),
-            }
-        }
-        match flow {
+        match self.call_tx(id, tx) {
             TxFlow::Send if tx.is_empty() && !tx.so_far().is_eom => TxFlow::DontSend,
             flow => flow,
         }
