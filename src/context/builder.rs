@@ -266,6 +266,7 @@ impl ContextBuilder {
             blobs: crate::system::Blobs::default(),
             app: self.app,
             stopping: false,
+            ending: false,
             illegal_states: 0,
         };
         let handlers = Handlers {

@@ -128,6 +128,8 @@ pub(crate) struct Core {
     pub(crate) tls: crate::tls_identity::Identities,
     pub(crate) app: Option<Box<dyn Any>>,
     pub(crate) stopping: bool,
+    /// Everything ends: what a peer keeps for us is to be there for the next life.
+    pub(crate) ending: bool,
     /// Transitions that the table forbids: a bug of ours, counted rather than crashed on.
     pub(crate) illegal_states: u64,
 }
@@ -249,6 +251,7 @@ impl Context {
     /// Ends every stream and connection; each hears of it as it would at any other time. What was scheduled is
     /// forgotten.
     pub fn shutdown(&mut self) {
+        self.core.ending = true;
         let streams: Vec<_> = self.core.streams.iter().map(|(id, _)| id).collect();
         for id in streams {
             let _ = self.core.destroy(id);
@@ -265,6 +268,7 @@ impl Context {
         }
         self.settle_all();
         self.core.suls = Suls::new();
+        self.core.ending = false;
     }
 
     /// Delivers until nothing is left, within reason: user code that always asks for more is not heard for ever.

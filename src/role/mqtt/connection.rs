@@ -233,8 +233,11 @@ impl Core {
     }
 
     pub(in crate::role) fn mqtt_child_left(&mut self, carrier: WsiId, child: WsiId) {
+        let ending = self.ending;
         let Some(mqtt) = self.mqtt_mut(carrier) else { return };
-        mqtt.leave_filter(child);
+        if !ending {
+            mqtt.leave_filter(child);
+        }
         if mqtt.is_sending(child) {
             let why = "mqtt: a stream left in the midst of its message";
             return self.close(carrier, Some(Cause::policy(why)));

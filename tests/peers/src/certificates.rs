@@ -1,7 +1,7 @@
-//! Certificates made for a run: an authority, and a server's for `localhost`.
+//! Certificates made for a run: an authority, a server's for `localhost`, and a client's.
 
 use base64::Engine;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::sync::Arc;
 
@@ -9,18 +9,33 @@ pub struct Certificates {
     pub authority: Vec<u8>,
     pub server: Vec<u8>,
     pub key: Vec<u8>,
+    pub client: Vec<u8>,
+    pub client_key: Vec<u8>,
 }
 
 impl Default for Certificates {
     fn default() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // Who has the name of its issuer is taken for its own issuer by OpenSSL.
+        params.distinguished_name.push(DnType::CommonName, "authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, key).unwrap();
         let key = KeyPair::generate().unwrap();
         let server =
             CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
-        Self { authority: authority.der().to_vec(), server: server.der().to_vec(), key: key.serialize_der() }
+        let client_key = KeyPair::generate().unwrap();
+        let client = CertificateParams::new(["client".to_owned()])
+            .unwrap()
+            .signed_by(&client_key, &authority)
+            .unwrap();
+        Self {
+            authority: authority.der().to_vec(),
+            server: server.der().to_vec(),
+            key: key.serialize_der(),
+            client: client.der().to_vec(),
+            client_key: client_key.serialize_der(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod client_stream;
 pub mod hyper_server;
+pub mod mosquitto;
 pub mod server_stream;
 
 /// How long anything may take before a test is called stuck. Never waited for when all is well.
