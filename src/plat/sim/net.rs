@@ -432,13 +432,16 @@ impl Net {
         }
         match packet {
             Packet::Syn(to) => self.syn(index, host, &to),
-            Packet::SynAck => {
-                if target.state == EndState::Opening {
+            Packet::SynAck => match target.state {
+                EndState::Opening => {
                     target.state = EndState::Open;
                     self.note(format_args!("conn {count} is up"));
                     self.edge(host, token, |edge| edge.writable = true);
                 }
-            }
+                // Who asked has left meanwhile (RFC 9293 3.10.7.1).
+                EndState::Closed => self.send(index, Packet::Reset(1)),
+                EndState::Open | EndState::Gone => {}
+            },
             Packet::Refused => {
                 target.error = Some(ErrorKind::ConnectionRefused);
                 self.note(format_args!("conn {count} is refused"));

@@ -19,6 +19,21 @@ fn connected(link: Link) -> (Network, Host, Host, RawSocket, RawSocket) {
 }
 
 #[test]
+fn who_leaves_before_it_is_connected_is_no_longer_waited_for() {
+    let network = Network::new(7);
+    let listener = network.listen(&network.host("10.0.0.2"), 80).unwrap();
+    // Its request is on the way, or has arrived.
+    for after in [0, 1000] {
+        let near = network.connect(&network.host("10.0.0.1"), "10.0.0.2:80").unwrap();
+        network.advance_to(Us::from_us(network.now().as_us() + after));
+        drop(near);
+        network.advance_to(Us::from_us(network.now().as_us() + 5000));
+        let mut far = listener.accept().unwrap();
+        assert_eq!(far.write(b"x").unwrap_err().kind(), ErrorKind::ConnectionReset);
+    }
+}
+
+#[test]
 fn bytes_arrive_after_the_latency_and_not_before() {
     let (network, _, _, mut near, mut far) = connected(Link::default());
     near.write(b"hello").unwrap();
