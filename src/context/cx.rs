@@ -8,7 +8,7 @@ use crate::plat::{Address, Adopted};
 use crate::secure_stream::{StreamHandler, StreamId, StreamState};
 use crate::system::Blob;
 use crate::vhost::{ListenInfo, VhostId, VhostUser};
-use crate::wsi::{Acceptor, Binding, ClientInfo, Protocol, WsiId};
+use crate::wsi::{Acceptor, Binding, ClientInfo, Protocol, Wsi, WsiId};
 use std::any::Any;
 use std::rc::Rc;
 use std::time::Duration;
@@ -420,7 +420,7 @@ impl Cx<'_> {
 
     /// Where the peer is.
     pub fn wsi_peer(&self, wsi: WsiId) -> Option<&Address> {
-        self.core.wsis.get(wsi)?.rare.as_ref()?.peer.as_ref()
+        self.known(wsi)?.rare.as_ref()?.peer.as_ref()
     }
 
     /// User code has seen a proof that bytes go both ways (`lws_validity_confirmed`): the connection's validity is counted
@@ -437,12 +437,17 @@ impl Cx<'_> {
     /// The certificate that the peer has shown (DER), where there is TLS and it has.
     #[cfg(feature = "tls")]
     pub fn wsi_peer_certificate(&self, wsi: WsiId) -> Option<&[u8]> {
-        self.core.wsis.get(wsi)?.tls.as_ref()?.peer_certificate()
+        self.known(wsi)?.tls.as_ref()?.peer_certificate()
     }
 
     /// Where this side of a connection is; that of a Unix socket has no name.
     pub fn wsi_local(&self, wsi: WsiId) -> Option<Address> {
-        self.core.wsis.get(wsi)?.socket.as_ref()?.local_address()
+        self.known(wsi)?.socket.as_ref()?.local_address()
+    }
+
+    /// For the id of a connection that was closed or given back, there is nothing to know.
+    fn known(&self, wsi: WsiId) -> Option<&Wsi> {
+        self.core.wsis.get(wsi).filter(|row| row.is_in_use())
     }
 
     fn bound(&self, wsi: WsiId) -> Result<(), Error> {

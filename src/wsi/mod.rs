@@ -178,6 +178,11 @@ impl Wsi {
         self.state = next;
     }
 
+    /// Somebody has it, or is about to; not what only sends its last bytes, or waits for the next user.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.binding != Binding::Pooled && !matches!(self.state, WsiState::Flushing | WsiState::Lingering)
+    }
+
     pub(crate) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
