@@ -128,9 +128,9 @@ impl Core {
         percent > 0 && self.plat.random() % 100 < u64::from(percent)
     }
 
-    /// The next datagram, in `into`.
+    /// The next datagram, in `into`. Those that are lost and errors count for a turn's work too.
     fn udp_receive(&mut self, id: WsiId, into: &mut [u8]) -> Option<(usize, SocketAddr)> {
-        loop {
+        for _ in 0..PER_TURN {
             let wsi = self.wsis.get_mut(id)?;
             if !wsi.flags.has(Flags::READABLE) || wsi.flags.has(Flags::RX_FLOW_OFF) {
                 return None;
@@ -163,6 +163,7 @@ impl Core {
                 }
             }
         }
+        None
     }
 }
 
