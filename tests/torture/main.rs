@@ -4,8 +4,13 @@
 //! A scenario that fails prints its name; `TORTURE=name cargo test --test torture` runs it alone.
 #![cfg(all(feature = "h1", feature = "raw", feature = "tls"))]
 
+mod datagrams;
+#[path = "../common/name_server.rs"]
+mod name_server;
+mod names;
 mod policy;
 mod protocols;
 mod recorder;
 mod runner;
 mod streams;
+mod user;

@@ -1,7 +1,7 @@
 //! User code straight on connections: each callback of `Protocol`, plain and TLS, raw and h1, both sides.
 
 use crate::policy::{self, HOST, NAME};
-use crate::runner::Runner;
+use crate::runner::{self, Runner};
 use millstream::http::{BodyLength, Head, Method, Status};
 use millstream::sim::Network;
 use millstream::{
@@ -34,14 +34,15 @@ enum Moment {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+pub(crate) enum Answer {
     Ok,
     DontSend,
     DisconnectMe,
     DestroyMe,
 }
 
-const ANSWERS: [Answer; 4] = [Answer::Ok, Answer::DontSend, Answer::DisconnectMe, Answer::DestroyMe];
+pub(crate) const ANSWERS: [Answer; 4] =
+    [Answer::Ok, Answer::DontSend, Answer::DisconnectMe, Answer::DestroyMe];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
@@ -271,7 +272,9 @@ fn client_info(cx: &mut Cx<'_>, plan: Plan) -> ClientInfo {
     info
 }
 
-fn play(plan: Plan) -> u32 {
+/// Plays a scenario to its end; `failing` is the operation of the network that fails once all is set up. Returns how
+/// often its moment came, and how many operations there were.
+fn play(plan: Plan, failing: Option<u64>) -> (u32, u64) {
     let network = Network::new(11);
     let mut context =
         Context::builder().policy(policy::text()).unwrap().sim(network.host(HOST)).build().unwrap();
@@ -293,10 +296,11 @@ fn play(plan: Plan) -> u32 {
         stage.other.set(Some(cx.connect(&info, User::new(Side::Other, &stage))));
         cx.connect(&info, User::new(Side::Client, &stage));
     });
-    let run = |context: &mut Context, for_ms| {
-        let until = network.now().saturating_add(Duration::from_millis(for_ms));
-        network.run(&mut [context], until).unwrap();
-    };
+    let begun = network.fallible_ops();
+    if let Some(nth) = failing {
+        network.fail_nth(nth);
+    }
+    let run = |context: &mut Context, millis| runner::run(&network, &mut [context], millis);
     run(&mut context, 20);
     for _ in 0..2 {
         let ids: Vec<_> = stage.lives.borrow().keys().copied().collect();
@@ -317,7 +321,11 @@ fn play(plan: Plan) -> u32 {
         let comes_up = matches!(life.first(), Some(Moment::Established | Moment::Closed));
         assert!(comes_up, "{id}: does not begin by its beginning: {life:?}");
     }
-    stage.hits.get()
+    (stage.hits.get(), network.fallible_ops() - begun)
+}
+
+fn role(h1: bool, tls: bool) -> String {
+    format!("{}{}", if h1 { "h1" } else { "raw" }, if tls { "_tls" } else { "" })
 }
 
 #[test]
@@ -336,13 +344,32 @@ fn protocols() {
                 for answer in ANSWERS {
                     for act in ACTS {
                         let plan = Plan { h1, tls, side, at, answer, act };
-                        let role = if h1 { "h1" } else { "raw" };
-                        let role = if tls { format!("{role}_tls") } else { role.to_owned() };
+                        let role = role(h1, tls);
                         runner.run(&format!("{role}/{side:?}/{at:?}/{answer:?}/{act:?}"), || {
-                            assert!(play(plan) > 0, "the moment never came");
+                            assert!(play(plan, None).0 > 0, "the moment never came");
                         });
                     }
                 }
+            }
+        }
+    }
+    runner.finish();
+}
+
+#[test]
+fn protocols_on_a_failing_network() {
+    let mut runner = Runner::new();
+    for (h1, tls) in [(false, false), (false, true), (true, false), (true, true)] {
+        for act in [Act::Nothing, Act::ConnectAnother] {
+            let at = Moment::Established;
+            let plan = Plan { h1, tls, side: Side::Client, at, answer: Answer::Ok, act };
+            let (_, operations) = play(plan, None);
+            assert!(operations > 10, "{operations}");
+            for nth in 0..operations {
+                let name = format!("fails/{}/{act:?}/{nth}", role(h1, tls));
+                runner.run(&name, || {
+                    play(plan, Some(nth));
+                });
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Runs scenarios by name, and goes on after one that fails.
 
+use millstream::Context;
+use millstream::sim::Network;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 /// What became of a matrix of scenarios.
 #[derive(Default)]
@@ -30,4 +33,10 @@ impl Runner {
         println!("{} scenarios", self.ran);
         assert!(self.failed.is_empty(), "{} failed:\n{}", self.failed.len(), self.failed.join("\n"));
     }
+}
+
+/// Lets `millis` milliseconds pass.
+pub(crate) fn run(network: &Network, contexts: &mut [&mut Context], millis: u64) {
+    let until = network.now().saturating_add(Duration::from_millis(millis));
+    network.run(contexts, until).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use crate::policy::{self, HOST, NAME, Shape};
 use crate::recorder::{Heard, Member, Recorder, Shared};
-use crate::runner::Runner;
+use crate::runner::{self, Runner};
 use millstream::sim::Network;
 use millstream::{
     Blob, Census, Context, Cx, Error, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow,
@@ -311,8 +311,9 @@ impl StreamHandler for Actor {
     }
 }
 
-/// Plays a scenario to its end, and returns how often its moment came.
-fn play(plan: Plan) -> u32 {
+/// Plays a scenario to its end; `failing` is the operation of the network that fails once all is set up. Returns how
+/// often its moment came, and how many operations there were.
+fn play(plan: Plan, failing: Option<u64>) -> (u32, u64) {
     let network = Network::new(11);
     network.name(NAME, &[HOST]);
     let host = network.host(HOST);
@@ -336,10 +337,11 @@ fn play(plan: Plan) -> u32 {
         cx.create(&plan.shape.streamtype(plan.tls), actor(Part::Client)).unwrap();
     });
     context.waker().wake();
-    let run = |context: &mut Context, for_ms| {
-        let until = network.now().saturating_add(Duration::from_millis(for_ms));
-        network.run(&mut [context], until).unwrap();
-    };
+    let begun = network.fallible_ops();
+    if let Some(nth) = failing {
+        network.fail_nth(nth);
+    }
+    let run = |context: &mut Context, millis| runner::run(&network, &mut [context], millis);
     // On a loopback of 10 us this is long: hundreds of exchanges, and every retry.
     run(&mut context, 20);
     // What a goodbye creates has one of its own.
@@ -352,7 +354,7 @@ fn play(plan: Plan) -> u32 {
     assert_eq!(context.census(), Census::default());
     drop(context);
     shared.borrow().check();
-    stage.hits.get()
+    (stage.hits.get(), network.fallible_ops() - begun)
 }
 
 /// The moments that a part has when nothing disturbs it.
@@ -446,7 +448,7 @@ fn torture(shapes: &[Shape], parts: &[Part], tls: bool) {
                             }
                             let plan = Plan { shape, tls, part, at, answer, act, always };
                             runner.run(&plan.name(), || {
-                                let hits = play(plan);
+                                let (hits, _) = play(plan, None);
                                 assert!(hits > 0, "the moment never came");
                             });
                         }
@@ -508,4 +510,25 @@ fn tls_clients_that_are_refused() {
 #[test]
 fn tls_servers() {
     torture(&[Shape::Get, Shape::Post, Shape::Busy], &[Part::Server, Part::Accepted], true);
+}
+
+#[test]
+fn streams_on_a_failing_network() {
+    let mut runner = Runner::new();
+    for shape in Shape::ALL {
+        for tls in [false, true] {
+            for act in [Act::Nothing, Act::CreateAnother] {
+                let (at, answer) = (Moment::State(StreamState::Connecting), Answer::Ok);
+                let plan = Plan { shape, tls, part: Part::Client, at, answer, act, always: false };
+                let (_, operations) = play(plan, None);
+                assert!(operations > 2, "{operations}");
+                for nth in 0..operations {
+                    runner.run(&format!("fails/{nth}/{}", plan.name()), || {
+                        play(plan, Some(nth));
+                    });
+                }
+            }
+        }
+    }
+    runner.finish();
 }
