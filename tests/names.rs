@@ -299,3 +299,34 @@ fn hosts_come_before_servers() {
     assert_eq!(world.time("PRINTER.lan"), (2, format!("[{V6}]:80")));
     assert_eq!(world.asked(), 0);
 }
+
+/// Asks for another name when it is told that its own is not there.
+struct Insistent(Rc<Cell<usize>>);
+
+impl Protocol for Insistent {
+    fn rx(&mut self, _: &mut Cx<'_>, _: WsiId, _: &[u8]) -> Flow {
+        Flow::Ok
+    }
+
+    fn writeable(&mut self, _: &mut Cx<'_>, _: WsiId, _: &mut Tx<'_>) -> TxFlow {
+        TxFlow::DontSend
+    }
+
+    fn closed(&mut self, cx: &mut Cx<'_>, _: WsiId, _: Option<&Cause>) {
+        self.0.set(self.0.get() + 1);
+        let info = ClientInfo::new(Target::Host("other.invalid".into(), 80), ClientRole::Raw);
+        cx.connect(&info, Client(Rc::default()));
+    }
+}
+
+#[test]
+fn all_who_waited_for_a_name_hear_that_it_is_not_there_though_the_first_of_them_connects_again() {
+    let mut world = World::new(vec![Some(Zone::new())]);
+    let told = Rc::<Cell<usize>>::default();
+    let info = ClientInfo::new(Target::Host("a.test".into(), 80), ClientRole::Raw);
+    for _ in 0..3 {
+        world.client.with(|cx| cx.connect(&info, Insistent(Rc::clone(&told))));
+    }
+    world.run(10_000);
+    assert_eq!((told.get(), world.client.census()), (3, Census::default()));
+}

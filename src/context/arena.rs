@@ -133,12 +133,13 @@ pub(crate) struct Beside<I, T> {
     of: std::marker::PhantomData<fn() -> I>,
 }
 
-impl<I: Into<Key>, T> Beside<I, T> {
+impl<I: Into<Key> + From<Key>, T> Beside<I, T> {
     pub(crate) fn new() -> Self {
         Self { slots: Vec::new(), len: 0, of: std::marker::PhantomData }
     }
 
-    pub(crate) fn insert(&mut self, id: I, value: T) -> Option<T> {
+    /// What lay in the place before comes back, with the id that it belongs to: of the same row, or of one that is gone.
+    pub(crate) fn insert(&mut self, id: I, value: T) -> Option<(I, T)> {
         let key: Key = id.into();
         let index = key.index as usize;
         if index >= self.slots.len() {
@@ -146,7 +147,7 @@ impl<I: Into<Key>, T> Beside<I, T> {
         }
         let old = self.slots.get_mut(index)?.replace((key.generation, value));
         self.len += usize::from(old.is_none());
-        old.map(|(_, value)| value)
+        old.map(|(generation, value)| (Key { index: key.index, generation }.into(), value))
     }
 
     pub(crate) fn get_mut(&mut self, id: I) -> Option<&mut T> {

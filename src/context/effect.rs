@@ -98,7 +98,9 @@ impl Context {
                     self.handlers.streams.insert(id, handler);
                 }
                 Newborn::Protocol(id, handler) if self.core.wsis.get(id).is_some() => {
-                    self.handlers.protocols.insert(id, handler);
+                    // The row's last user may still have to hear that it is closed.
+                    let last = self.handlers.protocols.insert(id, handler);
+                    self.handlers.orphans.extend(last);
                 }
                 // That it is closed waits to be told.
                 Newborn::Protocol(id, handler) => self.handlers.orphans.push((id, handler)),
