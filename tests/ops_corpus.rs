@@ -1,5 +1,5 @@
 //! The corpus of the fuzz target `ops`, run as an ordinary test, and some sequences made by chance.
-#![cfg(feature = "h1")]
+#![cfg(all(feature = "h1", feature = "raw"))]
 
 #[path = "../fuzz/bodies/ops.rs"]
 mod ops;

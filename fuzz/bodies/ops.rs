@@ -1,16 +1,23 @@
 //! Bytes to a sequence of requests, made from outside and from inside callbacks, on a context that lives on a
-//! simulated network with servers and clients in it. Whatever the sequence, lives are told in order and nothing is left
+//! simulated network with servers and clients in it: streams of HTTP/1.1 and of bytes, sinks, datagrams, vhosts. Whatever the sequence, lives are told in order and nothing is left
 //! when all is over.
 
-use millstream::sim::{Link, Network, RawSocket};
-use millstream::{Census, Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};
+#[path = "ops_connections.rs"]
+mod connections;
+
+use connections::Told;
+use millstream::sim::{Link, Network, RawSocket, RawUdp};
+use millstream::{
+    Census, Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow, VhostId, WsiId,
+};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 const POLICY: &str = r#"{ "release": "1", "product": "ops", "schema-version": 1,
-  "retry": [ { "few": { "backoff": [5, 50], "conceal": 2, "jitterpc": 20 } } ],
+  "retry": [ { "few": { "backoff": [5, 50], "conceal": 2, "jitterpc": 20 } },
+             { "valid": { "backoff": [5], "conceal": 2, "jitterpc": 20, "svalidping": 2, "svalidhup": 4 } } ],
   "s": [
     { "server": { "server": true, "endpoint": "10.0.0.1", "port": 80, "protocol": "h1",
                   "metadata": [ { "path": "" }, { "method": "" }, { "word": "x-word:" } ] } },
@@ -23,9 +30,33 @@ const POLICY: &str = r#"{ "release": "1", "product": "ops", "schema-version": 1,
     { "nowhere": { "endpoint": "10.0.0.9", "port": 80, "protocol": "h1", "http_method": "GET", "http_url": "/",
                    "retry": "few", "metadata": [ { "word": "" } ] } },
     { "far": { "endpoint": "10.0.0.2", "port": 80, "protocol": "h1", "http_method": "GET", "http_url": "/",
-               "retry": "few", "metadata": [ { "word": "" } ] } } ] }"#;
+               "retry": "few", "metadata": [ { "word": "" } ] } },
+    { "raw_server": { "server": true, "endpoint": "10.0.0.1", "port": 7, "protocol": "raw", "retry": "valid" } },
+    { "raw": { "endpoint": "server.test", "port": 7, "protocol": "raw", "opportunistic": true, "retry": "valid" } },
+    { "raw_nailed": { "endpoint": "10.0.0.1", "port": 7, "protocol": "raw", "nailed_up": true, "retry": "valid" } },
+    { "sink": { "local_sink": true, "opportunistic": true, "retry": "few" } },
+    { "held": { "local_sink": true, "nailed_up": true, "retry": "few", "metadata": [ { "word": "" } ] } },
+    { "v0": { "server": true, "endpoint": "!v0.test", "protocol": "h1" } },
+    { "v1": { "server": true, "endpoint": "!v1.test", "protocol": "raw" } },
+    { "get_v0": { "endpoint": "v0.test", "port": 8080, "protocol": "h1", "http_method": "GET", "http_url": "/",
+                  "opportunistic": true, "retry": "few" } } ] }"#;
 
-const TYPES: [&str; 6] = ["server", "get", "post", "nailed", "nowhere", "far"];
+const TYPES: [&str; 14] = [
+    "server",
+    "get",
+    "post",
+    "nailed",
+    "nowhere",
+    "far",
+    "raw_server",
+    "raw",
+    "raw_nailed",
+    "sink",
+    "held",
+    "v0",
+    "v1",
+    "get_v0",
+];
 
 const OVERLAYS: [&str; 3] = [
     r#"{ "s": [ { "get": { "http_url": "/other" } } ] }"#,
@@ -46,6 +77,9 @@ struct Notes {
     at: usize,
     requests: u32,
     lives: BTreeMap<StreamId, Vec<StreamState>>,
+    wsis: BTreeMap<WsiId, Vec<Told>>,
+    released: BTreeSet<WsiId>,
+    vhosts: Vec<VhostId>,
     handlers: usize,
     is_inside: bool,
 }
@@ -56,6 +90,12 @@ impl Notes {
         let byte = self.input.get(self.at).copied().unwrap_or(0);
         self.at += 1;
         byte
+    }
+
+    /// The next request of a callback; nothing once there were many.
+    fn reaction(&mut self) -> u8 {
+        self.requests += 1;
+        if self.requests > MOST_REQUESTS { 0 } else { self.byte() }
     }
 
     fn pick(&mut self) -> Option<StreamId> {
@@ -84,11 +124,7 @@ impl Actor {
 
     /// Perhaps asks for something, and says what to return.
     fn react(&self, cx: &mut Cx<'_>, me: StreamId) -> u8 {
-        let code = {
-            let mut notes = self.0.borrow_mut();
-            notes.requests += 1;
-            if notes.requests > MOST_REQUESTS { 0 } else { notes.byte() }
-        };
+        let code = self.0.borrow_mut().reaction();
         request(cx, &self.0, Some(me), code);
         code >> 6
     }
@@ -183,6 +219,15 @@ fn request(cx: &mut Cx<'_>, shared: &Shared, me: Option<StreamId>, code: u8) {
             let _ = cx.sul_cancel(sul);
         }
         19 => drop(cx.set_metadata(id, "word", vec![b'\n'; usize::from(code) * 64])),
+        20 | 21 => {
+            let name = if code & 1 == 0 { "sink" } else { "held" };
+            if shared.borrow().handlers < MOST_STREAMS {
+                drop(cx.register_sink(name, Actor::new(shared)));
+            }
+        }
+        22 => drop(cx.validity_confirm(id)),
+        23 => drop(cx.destroy(id).and_then(|()| cx.client_connect(id))),
+        below @ 24.. => connections::act(cx, shared, None, below),
         _ => {}
     }
 }
@@ -201,6 +246,7 @@ struct World {
     context: Context,
     notes: Shared,
     peers: Vec<RawSocket>,
+    udp: RawUdp,
 }
 
 impl World {
@@ -213,7 +259,7 @@ impl World {
     fn step(&mut self, code: u8) {
         let (near, far) = (self.network.host("10.0.0.1"), self.network.host("10.0.0.2"));
         let arg = self.notes.borrow_mut().byte();
-        match code % 16 {
+        match code % 32 {
             0 | 1 => self.run(Duration::from_micros(u64::from(arg) * 10)),
             2 => self.run(Duration::from_millis(u64::from(arg))),
             3 => self.run(Duration::from_secs(u64::from(arg))),
@@ -230,6 +276,16 @@ impl World {
             }
             11 => self.peer(arg),
             12 => drop(self.context.service(Some(Duration::ZERO))),
+            13 => {
+                let port = if arg & 1 == 0 { 53 } else { 40_000 + u16::from(arg) };
+                let to = std::net::SocketAddr::from(([10, 0, 0, 1], port));
+                let _ = self.udp.send_to(to, &[b'x'; 64][..usize::from(arg & 63)]);
+            }
+            14 => while self.udp.receive().is_some() {},
+            15 | 16 => {
+                let shared = Rc::clone(&self.notes);
+                self.context.with(|cx| connections::act(cx, &shared, None, arg));
+            }
             _ => {
                 let shared = Rc::clone(&self.notes);
                 self.context.with(|cx| request(cx, &shared, None, arg));
@@ -239,7 +295,8 @@ impl World {
 
     /// A client without manners, from the far host.
     fn peer(&mut self, arg: u8) {
-        const SAYS: [&[u8]; 5] = [
+        const SAYS: [&[u8]; 6] = [
+            b"GET / HTTP/1.1\r\nHost: v0.test\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf",
             b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
@@ -249,8 +306,10 @@ impl World {
         let slot = usize::from(arg >> 4) % (self.peers.len() + 1);
         match self.peers.get_mut(slot) {
             None if slot < 8 => {
+                const PORTS: [u16; 4] = [80, 7, 8080, 53];
                 let far = self.network.host("10.0.0.2");
-                self.peers.extend(self.network.connect(&far, "10.0.0.1:80"));
+                let to = format!("10.0.0.1:{}", PORTS[usize::from(arg & 3)]);
+                self.peers.extend(self.network.connect(&far, &to));
             }
             None => {}
             Some(peer) => match arg & 15 {
@@ -266,9 +325,17 @@ impl World {
     /// Ends all and looks whether something is left.
     fn finish(mut self) {
         for _ in 0..8 {
-            let ids: Vec<_> = self.notes.borrow().lives.keys().copied().collect();
-            self.notes.borrow_mut().requests = MOST_REQUESTS;
-            self.context.with(|cx| ids.into_iter().for_each(|id| drop(cx.destroy(id))));
+            let mut notes = self.notes.borrow_mut();
+            let streams: Vec<_> = notes.lives.keys().copied().collect();
+            let wsis: Vec<_> = notes.wsis.keys().copied().collect();
+            let vhosts = std::mem::take(&mut notes.vhosts);
+            notes.requests = MOST_REQUESTS;
+            drop(notes);
+            self.context.with(|cx| {
+                streams.into_iter().for_each(|id| drop(cx.destroy(id)));
+                wsis.into_iter().for_each(|id| drop(cx.wsi_close(id)));
+                vhosts.into_iter().for_each(|id| drop(cx.vhost_destroy(id)));
+            });
         }
         self.peers.clear();
         self.run(Duration::from_secs(1000));
@@ -279,6 +346,7 @@ impl World {
         for (id, life) in &notes.lives {
             check(*id, life);
         }
+        connections::check(&notes);
     }
 }
 
@@ -309,12 +377,15 @@ pub(crate) fn ops(data: &[u8]) {
         return;
     }
     let network = Network::new(data.len() as u64);
-    network.name("server.test", &["10.0.0.1"]);
+    for name in ["server.test", "v0.test", "v1.test"] {
+        network.name(name, &["10.0.0.1"]);
+    }
     let host = network.host("10.0.0.1");
+    let udp = network.udp(&network.host("10.0.0.2"), 53).expect("a free port");
     let context = Context::builder().policy(POLICY).unwrap().max_connections(40).sim(host).build().unwrap();
     let notes: Shared = Rc::default();
     notes.borrow_mut().input = data.to_vec();
-    let mut world = World { network, context, notes, peers: Vec::new() };
+    let mut world = World { network, context, notes, peers: Vec::new(), udp };
     let shared = Rc::clone(&world.notes);
     world.context.with(|cx| drop(cx.create("server", Actor::new(&shared))));
     while world.notes.borrow().at < data.len() {
