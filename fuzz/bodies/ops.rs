@@ -17,7 +17,8 @@ use std::time::Duration;
 
 const POLICY: &str = r#"{ "release": "1", "product": "ops", "schema-version": 1,
   "retry": [ { "few": { "backoff": [5, 50], "conceal": 2, "jitterpc": 20 } },
-             { "valid": { "backoff": [5], "conceal": 2, "jitterpc": 20, "svalidping": 2, "svalidhup": 4 } } ],
+             { "slow": { "backoff": [500], "conceal": 2, "jitterpc": 20 } },
+             { "valid": { "backoff": [500], "conceal": 2, "jitterpc": 20, "svalidping": 2, "svalidhup": 4 } } ],
   "s": [
     { "server": { "server": true, "endpoint": "10.0.0.1", "port": 80, "protocol": "h1",
                   "metadata": [ { "path": "" }, { "method": "" }, { "word": "x-word:" } ] } },
@@ -26,7 +27,7 @@ const POLICY: &str = r#"{ "release": "1", "product": "ops", "schema-version": 1,
     { "post": { "endpoint": "10.0.0.1", "port": 80, "protocol": "h1", "http_method": "POST", "http_url": "/",
                 "retry": "few", "timeout_ms": 3, "metadata": [ { "word": "x-word:" } ] } },
     { "nailed": { "endpoint": "10.0.0.1", "port": 80, "protocol": "h1", "http_method": "GET", "http_url": "/",
-                  "nailed_up": true, "retry": "few", "metadata": [ { "word": "" } ] } },
+                  "nailed_up": true, "retry": "slow", "metadata": [ { "word": "" } ] } },
     { "nowhere": { "endpoint": "10.0.0.9", "port": 80, "protocol": "h1", "http_method": "GET", "http_url": "/",
                    "retry": "few", "metadata": [ { "word": "" } ] } },
     { "far": { "endpoint": "10.0.0.2", "port": 80, "protocol": "h1", "http_method": "GET", "http_url": "/",
@@ -35,7 +36,7 @@ const POLICY: &str = r#"{ "release": "1", "product": "ops", "schema-version": 1,
     { "raw": { "endpoint": "server.test", "port": 7, "protocol": "raw", "opportunistic": true, "retry": "valid" } },
     { "raw_nailed": { "endpoint": "10.0.0.1", "port": 7, "protocol": "raw", "nailed_up": true, "retry": "valid" } },
     { "sink": { "local_sink": true, "opportunistic": true, "retry": "few" } },
-    { "held": { "local_sink": true, "nailed_up": true, "retry": "few", "metadata": [ { "word": "" } ] } },
+    { "held": { "local_sink": true, "nailed_up": true, "retry": "slow", "metadata": [ { "word": "" } ] } },
     { "v0": { "server": true, "endpoint": "!v0.test", "protocol": "h1" } },
     { "v1": { "server": true, "endpoint": "!v1.test", "protocol": "raw" } },
     { "get_v0": { "endpoint": "v0.test", "port": 8080, "protocol": "h1", "http_method": "GET", "http_url": "/",
@@ -60,7 +61,7 @@ const TYPES: [&str; 14] = [
 
 const OVERLAYS: [&str; 3] = [
     r#"{ "s": [ { "get": { "http_url": "/other" } } ] }"#,
-    r#"{ "s": [ { "post": { "nailed_up": true } } ] }"#,
+    r#"{ "s": [ { "post": { "nailed_up": true, "retry": "slow" } } ] }"#,
     r#"{ "s": [ { "get": { "port": "none" } } ] }"#,
 ];
 
