@@ -8,8 +8,6 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{Read, Write};
-#[cfg(feature = "raw")]
-use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::Duration;
@@ -273,7 +271,7 @@ fn a_server_binds_to_an_interface_by_its_name() {
         .unwrap();
     let error = context.with(|cx| cx.create("absent", Nobody)).unwrap_err();
     assert!(matches!(error, Error::Io { what: "listen on", .. }), "{error}");
-    let mut info = ListenInfo::new(Address::Ip(SocketAddr::from(([0, 0, 0, 0], 0))), ServerRole::Raw);
+    let mut info = ListenInfo::new(Address::Ip("0.0.0.0:0".parse().unwrap()), ServerRole::Raw);
     info.interface = Some("lo".into());
     let nobody = |_: &mut Cx<'_>, _: WsiId, _: Option<&Address>| None;
     assert!(context.with(|cx| cx.listen(info, nobody)).is_ok());

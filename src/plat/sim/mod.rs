@@ -24,6 +24,7 @@ mod datagram;
 mod drive;
 mod host;
 mod link;
+mod names;
 mod net;
 mod raw;
 
