@@ -333,9 +333,15 @@ impl World {
             notes.requests = MOST_REQUESTS;
             drop(notes);
             self.context.with(|cx| {
-                streams.into_iter().for_each(|id| drop(cx.destroy(id)));
-                wsis.into_iter().for_each(|id| drop(cx.wsi_close(id)));
-                vhosts.into_iter().for_each(|id| drop(cx.vhost_destroy(id)));
+                for id in streams {
+                    drop(cx.destroy(id));
+                }
+                for id in wsis {
+                    drop(cx.wsi_close(id));
+                }
+                for id in vhosts {
+                    drop(cx.vhost_destroy(id));
+                }
             });
         }
         self.peers.clear();
