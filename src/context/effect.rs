@@ -251,6 +251,8 @@ impl Context {
             Binding::Names => match event {
                 WsiEvent::Established => self.core.dns_connected(id),
                 WsiEvent::Rx(bytes) | WsiEvent::Datagram(_, bytes) => self.core.dns_received(id, bytes),
+                // An answer that has not come by now will not come.
+                WsiEvent::HalfClosed => self.core.close(id, None),
                 _ => {}
             },
             // Whatever comes now was not asked for (RFC 9112 9.2).
