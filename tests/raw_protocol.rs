@@ -1,4 +1,4 @@
-//! User code straight on connections, over real sockets.
+//! User code straight on connections, most of it over real sockets.
 
 use millstream::*;
 use std::time::Duration;
@@ -119,4 +119,48 @@ fn an_echo_comes_back_whole_over_tls_and_only_from_whom_the_policy_trusts() {
         left.sort_unstable();
         assert_eq!(left, &[0, 0, 300_000]);
     });
+}
+
+/// Keeps its connection when the peer has ended its side.
+struct Patient;
+
+impl Protocol for Patient {
+    fn rx(&mut self, _: &mut Cx<'_>, _: WsiId, _: &[u8]) -> Flow {
+        Flow::Ok
+    }
+
+    fn writeable(&mut self, _: &mut Cx<'_>, _: WsiId, tx: &mut Tx<'_>) -> TxFlow {
+        tx.write(b"late");
+        tx.end_message();
+        TxFlow::Send
+    }
+
+    fn half_closed(&mut self, cx: &mut Cx<'_>, me: WsiId) -> Flow {
+        cx.sul_schedule(Duration::from_secs(3600), move |cx| cx.wsi_request_tx(me).unwrap());
+        Flow::Ok
+    }
+}
+
+#[test]
+fn a_connection_that_is_half_closed_keeps_nobody_awake() {
+    let network = sim::Network::new(1);
+    let mut context = Context::builder().sim(network.host("10.0.0.1")).build().unwrap();
+    context.with(|cx| {
+        let accept =
+            |_: &mut Cx<'_>, _: WsiId, _: Option<&Address>| Some(Box::new(Patient) as Box<dyn Protocol>);
+        let address = Address::Ip("10.0.0.1:7".parse().unwrap());
+        cx.listen(ListenInfo::new(address, ServerRole::Raw), accept).unwrap();
+    });
+    let mut peer = network.connect(&network.host("10.0.0.2"), "10.0.0.1:7").unwrap();
+    let run_to = |context: &mut Context, secs: u64| {
+        network.run(&mut [context], Us::from_us(secs * 1_000_000)).unwrap();
+    };
+    run_to(&mut context, 1);
+    peer.shutdown().unwrap();
+    run_to(&mut context, 10);
+    let waits = context.waits();
+    run_to(&mut context, 3000);
+    assert_eq!(context.waits(), waits);
+    run_to(&mut context, 4000);
+    assert_eq!((peer.read(), peer.is_eof(), context.census().wsis), (b"late".to_vec(), true, 1));
 }

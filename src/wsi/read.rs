@@ -73,7 +73,8 @@ impl Context {
     /// There is something that the role could take now, without a word from the poller.
     fn has_input(&self, id: WsiId) -> bool {
         let Some(wsi) = self.core.wsis.get(id) else { return false };
-        if wsi.is_rx_paused() {
+        // An end stays readable for ever, and was handed on when it was read.
+        if wsi.is_rx_paused() || wsi.flags.has(Flags::EOF) {
             return false;
         }
         wsi.has_plain() || wsi.flags.has(Flags::READABLE)
