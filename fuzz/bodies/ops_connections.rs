@@ -89,12 +89,19 @@ impl Protocol for User {
             tx.to(SocketAddr::new(ip, to.1));
         }
         tx.write(&[b'x'; 255][..len]);
+        if len > 240 {
+            tx.end_message();
+        }
         match self.react(cx, me) {
             0 => TxFlow::Send,
             1 => TxFlow::DontSend,
             2 => TxFlow::DisconnectMe,
             _ => TxFlow::DestroyMe,
         }
+    }
+
+    fn half_closed(&mut self, cx: &mut Cx<'_>, me: WsiId) -> Flow {
+        flow(self.react(cx, me))
     }
 
     fn ping(&mut self, cx: &mut Cx<'_>, me: WsiId) {
