@@ -86,7 +86,17 @@ pub(crate) fn publish(flags: u8, topic: &str, id: Option<u16>, payload: &[u8]) -
 struct Link {
     socket: RawSocket,
     unread: Vec<u8>,
+    /// What the window did not hold.
+    unsent: Vec<u8>,
     filters: BTreeSet<String>,
+}
+
+impl Link {
+    fn write(&mut self) {
+        while let Ok(sent @ 1..) = self.socket.write(&self.unsent) {
+            self.unsent.drain(..sent);
+        }
+    }
 }
 
 /// What a test changes.
@@ -159,11 +169,8 @@ impl Broker {
     /// Sends these bytes to every client.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         for link in &mut self.links {
-            let mut left = bytes;
-            while let Ok(sent @ 1..) = link.socket.write(left) {
-                left = &left[sent..];
-            }
-            assert!(left.is_empty(), "the window holds what tests send");
+            link.unsent.extend_from_slice(bytes);
+            link.write();
         }
     }
 
@@ -182,11 +189,17 @@ impl Broker {
     pub(crate) fn step(&mut self) {
         while let Some(socket) = self.listener.accept() {
             self.connections += 1;
-            self.links.push(Link { socket, unread: Vec::new(), filters: BTreeSet::new() });
+            self.links.push(Link {
+                socket,
+                unread: Vec::new(),
+                unsent: Vec::new(),
+                filters: BTreeSet::new(),
+            });
         }
         for mut link in std::mem::take(&mut self.links) {
             let bytes = link.socket.read();
             link.unread.extend(bytes);
+            link.write();
             let mut lives = true;
             while lives && let Some(packet) = take_packet(&mut link.unread) {
                 lives = self.serve(&mut link, packet);
@@ -212,7 +225,8 @@ impl Broker {
         let kind = packet.kind();
         self.packets.push(packet);
         if breaks != Some(Break::Taken) && !self.mute.contains(&kind) {
-            let _ = link.socket.write(&answer);
+            link.unsent.extend(answer);
+            link.write();
         }
         breaks.is_none()
     }

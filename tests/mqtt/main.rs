@@ -5,4 +5,5 @@
 mod broker;
 mod outages;
 mod streams;
+mod torture;
 mod world;

@@ -144,6 +144,72 @@ fn a_context_that_ends_says_goodbye_so_that_no_will_is_published() {
 }
 
 #[test]
+fn a_context_that_ends_leaves_its_subscriptions_to_the_session() {
+    let mut world = World::new(&stream_type("in", r#", "mqtt_subscribe": "x""#));
+    world.stream("in");
+    world.run(10);
+    world.context.shutdown();
+    world.run(5);
+    assert_eq!((world.broker.count(DISCONNECT), world.broker.count(UNSUBSCRIBE)), (1, 0));
+}
+
+#[test]
+fn more_than_a_packet_holds_is_refused_and_does_no_harm() {
+    let mut world = World::new(&stream_type("out", r#", "mqtt_topic": "t", "mqtt_qos": 1"#));
+    let told = Log::default();
+    let app = App::sending(&told, &[]);
+    let to_send = std::rc::Rc::clone(&app.to_send);
+    let stream = world.create("out", app);
+    world.run(10);
+    to_send.borrow_mut().push_back(vec![b'x'; 20_000]);
+    world.context.with(|cx| cx.request_tx_len(stream, 300_000_000)).unwrap();
+    world.run(10);
+    assert_eq!(told.borrow().acks(), [(false, 0)]);
+    to_send.borrow_mut().clear();
+    to_send.borrow_mut().push_back(b"short".to_vec());
+    world.context.with(|cx| cx.request_tx(stream)).unwrap();
+    world.run(10);
+    assert_eq!(told.borrow().acks(), [(false, 0), (true, 1)]);
+    assert_eq!(world.broker.taken, [("t".to_owned(), b"short".to_vec())]);
+}
+
+#[test]
+fn user_code_without_streams_is_turned_away() {
+    struct Code(std::rc::Rc<std::cell::Cell<bool>>);
+    impl millstream::Protocol for Code {
+        fn rx(&mut self, _: &mut millstream::Cx<'_>, _: millstream::WsiId, _: &[u8]) -> Flow {
+            Flow::Ok
+        }
+
+        fn writeable(
+            &mut self,
+            _: &mut millstream::Cx<'_>,
+            _: millstream::WsiId,
+            _: &mut millstream::Tx<'_>,
+        ) -> millstream::TxFlow {
+            millstream::TxFlow::DontSend
+        }
+
+        fn closed(
+            &mut self,
+            _: &mut millstream::Cx<'_>,
+            _: millstream::WsiId,
+            cause: Option<&millstream::Cause>,
+        ) {
+            self.0.set(cause.is_some());
+        }
+    }
+    let mut world = World::new("");
+    let target = millstream::Target::Host("10.0.0.1".to_owned(), 1883);
+    let info = millstream::ClientInfo::new(target, millstream::ClientRole::Mqtt);
+    let is_closed = std::rc::Rc::default();
+    world.context.with(|cx| cx.connect(&info, Code(std::rc::Rc::clone(&is_closed))));
+    world.run(10);
+    assert!(is_closed.get());
+    assert_eq!((world.context.census().wsis, world.broker.packets.len()), (0, 0));
+}
+
+#[test]
 fn will_and_birth_are_said_with_metadata_and_birth_goes_before_any_message() {
     let more = r#", "mqtt_topic": "t", "mqtt_keep_alive": 60, "mqtt_clean_start": true, "mqtt_will_topic": "w/${who}",
         "mqtt_will_message": "${who} is lost", "mqtt_will_qos": 1, "mqtt_will_retain": true,

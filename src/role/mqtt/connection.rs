@@ -75,6 +75,8 @@ struct Kept {
 #[derive(Debug, Default)]
 pub(crate) struct MqttSessions {
     kept: HashMap<PoolKey, Kept>,
+    /// Where topics are put together.
+    pub(crate) topic: Vec<u8>,
     /// Who this context is, where nobody says.
     client_id: Option<String>,
 }

@@ -14,6 +14,9 @@ use crate::wsi::{Binding, WsiId};
 use ::mqtt::{PacketId, Publish, QoS, Reason, Refusal, is_filter, is_topic};
 use std::rc::Rc;
 
+/// Bytes of a packet behind its fixed header, without the lengths that stand there too (MQTT 3.1.1, 2.2.3).
+const LARGEST: u64 = 268_435_455 - 4;
+
 /// What AWS IoT allows a topic to be: bytes, and slashes in it.
 const AWS_TOPIC: usize = 256;
 const AWS_SLASHES: usize = 7;
@@ -28,31 +31,33 @@ pub(super) fn check(stream_type: &StreamType) -> Result<(), &'static str> {
 }
 
 /// Fills what the application has set into a template: what a message brought is not meant.
-fn text(
+fn text<'b>(
     template: &Template,
     what: &str,
     stream_type: &StreamType,
     metadata: &Metadata,
-) -> Result<String, Cause> {
+    out: &'b mut Vec<u8>,
+) -> Result<&'b str, Cause> {
     let lookup = |name: &str| match stream_type.metadata.iter().position(|def| def.name == name) {
         Some(index) => metadata.own(Key::Declared(index)).map_or(Lookup::Unset, Lookup::Value),
         None => Lookup::Unknown,
     };
-    let mut out = Vec::new();
-    template
-        .expand(lookup, &mut out, EXPANDED)
-        .map_err(|error| Cause::policy(&format!("{what}: {error}")))?;
-    String::from_utf8(out).map_err(|_| Cause::policy(&format!("{what}: the metadata makes it no valid text")))
+    out.clear();
+    template.expand(lookup, out, EXPANDED).map_err(|error| Cause::policy(&format!("{what}: {error}")))?;
+    std::str::from_utf8(out)
+        .map_err(|_| Cause::policy(&format!("{what}: the metadata makes it no valid text")))
 }
 
-fn topic(
+/// The same, for what has to be a topic, or a filter of topics.
+fn topic<'b>(
     template: &Template,
     what: &str,
     stream_type: &StreamType,
     metadata: &Metadata,
-) -> Result<String, Cause> {
-    let topic = text(template, what, stream_type, metadata)?;
-    let is_valid = if what == "mqtt_subscribe" { is_filter(&topic) } else { is_topic(&topic) };
+    out: &'b mut Vec<u8>,
+) -> Result<&'b str, Cause> {
+    let topic = text(template, what, stream_type, metadata, out)?;
+    let is_valid = if what == "mqtt_subscribe" { is_filter(topic) } else { is_topic(topic) };
     if !is_valid {
         return Err(Cause::policy(&format!("{what}: \"{topic}\" is none")));
     }
@@ -70,11 +75,12 @@ fn notice(
     metadata: &Metadata,
 ) -> Result<Option<MqttNotice>, Cause> {
     let Some(template) = &notice.topic else { return Ok(None) };
+    let mut buffer = Vec::new();
     let message = match &notice.message {
-        Some(message) => text(message, what[1], stream_type, metadata)?.into_bytes(),
+        Some(message) => text(message, what[1], stream_type, metadata, &mut buffer)?.as_bytes().to_vec(),
         None => Vec::new(),
     };
-    let topic = topic(template, what[0], stream_type, metadata)?;
+    let topic = topic(template, what[0], stream_type, metadata, &mut buffer)?.to_owned();
     Ok(Some(MqttNotice { topic, message, qos: notice.qos, retain: notice.retain }))
 }
 
@@ -118,8 +124,9 @@ impl Context {
         let Ok(stream) = self.core.live(id) else { return };
         let stream_type = Rc::clone(&stream.stream_type);
         let Some(template) = &stream_type.mqtt.subscribe else { return self.mqtt_ready(id, wsi) };
-        match topic(template, "mqtt_subscribe", &stream_type, &stream.metadata) {
-            Ok(filter) if self.core.mqtt_subscribe(wsi, &filter, qos(&stream_type)) => {
+        let mut buffer = Vec::new();
+        match topic(template, "mqtt_subscribe", &stream_type, &stream.metadata, &mut buffer) {
+            Ok(filter) if self.core.mqtt_subscribe(wsi, filter, qos(&stream_type)) => {
                 self.mqtt_ready(id, wsi);
             }
             Ok(_) => {}
@@ -163,31 +170,49 @@ impl Context {
         }
     }
 
-    /// A message begins. Its length stands before it: as declared, or else this piece is all of it.
+    /// A message begins, if the server can have one now.
     fn mqtt_begin(&mut self, id: StreamId, wsi: WsiId, tx: &mut Tx<'_>) -> TxFlow {
         let Ok(stream) = self.core.live_mut(id) else { return TxFlow::DontSend };
         let stream_type = Rc::clone(&stream.stream_type);
-        let qos = qos(&stream_type);
         let Some(template) = &stream_type.mqtt.topic else {
             stream.wants_tx = false;
             log::warn!(target: "millstream::stream", "{id} {}: no mqtt_topic to publish to", stream_type.name);
             return TxFlow::DontSend;
         };
-        let topic = topic(template, "mqtt_topic", &stream_type, &stream.metadata);
-        if !self.core.mqtt_can_publish(wsi, qos) {
+        if !self.core.mqtt_can_publish(wsi, qos(&stream_type)) {
             return TxFlow::DontSend;
         }
-        let topic = match topic {
-            Ok(topic) => topic,
+        let mut buffer = std::mem::take(&mut self.core.mqtt.topic);
+        let Ok(stream) = self.core.live(id) else { return TxFlow::DontSend };
+        let flow = match topic(template, "mqtt_topic", &stream_type, &stream.metadata, &mut buffer) {
+            Ok(topic) => self.mqtt_ask(id, wsi, &stream_type, topic, tx),
             Err(cause) => {
                 self.core.close(wsi, Some(cause));
-                return TxFlow::DontSend;
+                TxFlow::DontSend
             }
         };
+        self.core.mqtt.topic = buffer;
+        flow
+    }
+
+    /// Asks for a message, or for its beginning. Its length stands before it: as declared, or else this piece is all of it.
+    fn mqtt_ask(
+        &mut self,
+        id: StreamId,
+        wsi: WsiId,
+        stream_type: &StreamType,
+        topic: &str,
+        tx: &mut Tx<'_>,
+    ) -> TxFlow {
         let Ok(stream) = self.core.live_mut(id) else { return TxFlow::DontSend };
         stream.wants_tx = false;
         let declared = stream.txn.tx_len.take();
         let ordinal = stream.ordinal;
+        if declared.is_some_and(|len| len > LARGEST.saturating_sub(topic.len() as u64)) {
+            stream.ordinal = ordinal.wrapping_add(1);
+            self.core.mqtt_tell(id, ordinal, false);
+            return TxFlow::DontSend;
+        }
         tx.describe(declared.unwrap_or(u64::MAX), true, ordinal);
         let flow = self.call_tx(id, tx);
         let Ok(stream) = self.core.live_mut(id) else { return TxFlow::DontSend };
@@ -198,16 +223,16 @@ impl Context {
         }
         stream.ordinal = ordinal.wrapping_add(1);
         let len = declared.filter(|_| !piece.is_eom).unwrap_or(piece.len as u64);
-        let publish = Publish { topic: &topic, qos, retain: stream_type.mqtt.retain, ..Publish::default() };
+        // What is more than a packet can hold is refused as such.
         let len = u32::try_from(len).unwrap_or(u32::MAX);
-        match self.core.mqtt_publish(wsi, &publish, len, ordinal) {
-            Ok(()) => TxFlow::Send,
-            Err(error) => {
-                log::warn!(target: "millstream::stream", "{id} {}: not published: {error}", stream_type.name);
-                self.core.mqtt_tell(id, ordinal, false);
-                TxFlow::DontSend
-            }
+        let (qos, retain) = (qos(stream_type), stream_type.mqtt.retain);
+        let publish = Publish { topic, qos, retain, ..Publish::default() };
+        if let Err(error) = self.core.mqtt_publish(wsi, &publish, len, ordinal) {
+            log::warn!(target: "millstream::stream", "{id} {}: not published: {error}", stream_type.name);
+            self.core.mqtt_tell(id, ordinal, false);
+            return TxFlow::DontSend;
         }
+        TxFlow::Send
     }
 
     fn mqtt_continue(
@@ -260,16 +285,15 @@ impl Context {
         let Ok(stream) = self.core.live(id) else { return TxFlow::DontSend };
         let stream_type = Rc::clone(&stream.stream_type);
         let piece = tx.so_far();
-        let topic = stream_type
-            .mqtt
-            .topic
-            .as_ref()
-            .and_then(|template| topic(template, "mqtt_topic", &stream_type, &stream.metadata).ok());
+        let mut buffer = Vec::new();
+        let template = stream_type.mqtt.topic.as_ref();
+        let topic = template.and_then(|template| {
+            topic(template, "mqtt_topic", &stream_type, &stream.metadata, &mut buffer).ok()
+        });
         let again = flow == TxFlow::Send && (piece.len > 0 || piece.is_eom);
         let len = if piece.is_eom { piece.len as u32 } else { was };
         if let Some(topic) = topic.filter(|_| again) {
-            let publish =
-                Publish { topic: &topic, qos, retain: stream_type.mqtt.retain, ..Publish::default() };
+            let publish = Publish { topic, qos, retain: stream_type.mqtt.retain, ..Publish::default() };
             if self.core.mqtt_resend(wsi, packet, &publish, len).is_ok() {
                 return TxFlow::Send;
             }
