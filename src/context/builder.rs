@@ -251,6 +251,7 @@ impl ContextBuilder {
             pooled: 0,
             carriers: HashMap::new(),
             families: HashMap::new(),
+            children: 0,
             #[cfg(feature = "mqtt")]
             mqtt: crate::role::MqttSessions::default(),
             peers: Peers::new(self.max_connections_per_peer),

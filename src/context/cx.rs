@@ -130,7 +130,8 @@ impl Cx<'_> {
         self.core.request_tx(stream)
     }
 
-    /// The same, and declares how long the message will be (`lws_ss_request_tx_len`).
+    /// The same, and declares how long the message will be (`lws_ss_request_tx_len`). An http message without this has a
+    /// length that is not known beforehand; a MQTT message is what one tx callback gives then.
     ///
     /// # Errors
     /// As [`Self::request_tx`].

@@ -106,6 +106,7 @@ pub(crate) struct Core {
     /// Connections that several share, by what they have to have in common; and whom each carries.
     pub(crate) carriers: HashMap<Rc<ClientInfo>, WsiId>,
     pub(crate) families: HashMap<WsiId, crate::wsi::Family>,
+    pub(crate) children: usize,
     #[cfg(feature = "mqtt")]
     pub(crate) mqtt: crate::role::MqttSessions,
     pub(crate) peers: crate::vhost::Peers,
@@ -176,7 +177,7 @@ pub struct Context {
 pub struct Census {
     /// Streams, the dying included.
     pub streams: usize,
-    /// Connections, listeners included.
+    /// Connections, listeners included, and each user of those that are shared.
     pub wsis: usize,
     /// Vhosts.
     pub vhosts: usize,

@@ -76,5 +76,8 @@
 //! - `CREATING` is a stream's first state even if a proxy fulfils it and cannot be reached. `UPSTREAM_LINK_RETRY`
 //!   comes after.
 //! - Metadata that the peer's headers brought ends with its transaction.
+//! - MQTT: a message that a lost connection left without its acknowledgement is asked for again from
+//!   [`StreamHandler::resend`](crate::StreamHandler::resend), which gives it up unless it is implemented. The topic of what
+//!   arrives is in the metadata that the policy maps to `topic`.
 //! - A stream type without a retry scheme conceals nothing: its first failure is followed by `ALL_RETRIES_FAILED`. A
 //!   `jitterpc` of 0 means no jitter; where the key is absent, it is 30.

@@ -286,7 +286,8 @@ pub struct Ws {
 /// What a stream type says to the MQTT transport (`mqtt_...`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mqtt {
-    /// `mqtt_topic`: where messages are published.
+    /// `mqtt_topic`: where messages are published. Of those that arrive, metadata that is mapped to `topic` has the topic, and
+    /// metadata that is mapped to `retained` says `1` where the broker had kept them.
     pub topic: Option<Template>,
     /// `mqtt_subscribe`: the topic filter to subscribe to.
     pub subscribe: Option<Template>,

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 impl Core {
     /// A connection of a vhost is gone: listeners that had to wait for that go on.
     pub(crate) fn connection_ended(&mut self) {
-        if self.wsis.len() < self.max_connections {
+        if self.connections() < self.max_connections {
             for listener in std::mem::take(&mut self.starved) {
                 self.schedule(listener);
             }
@@ -95,7 +95,7 @@ impl Context {
             if !wsi.flags.has(Flags::READABLE) {
                 return;
             }
-            if self.core.wsis.len() >= self.core.max_connections {
+            if self.core.connections() >= self.core.max_connections {
                 log::warn!(target: "millstream::vhost", "{id}: max_connections is reached; others have to wait");
                 self.core.starved.push(id);
                 return;

@@ -190,7 +190,7 @@ impl Core {
         reuse_port: bool,
         interface: Option<String>,
     ) -> Result<(WsiId, Address), Error> {
-        if self.wsis.len() >= self.max_connections {
+        if self.connections() >= self.max_connections {
             return Err(Error::Full("no listener fits: max_connections is reached"));
         }
         let role = Role::Listen(Box::new(Listener { vhosts: Vec::new() }));

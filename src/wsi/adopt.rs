@@ -9,7 +9,7 @@ use crate::role::Role;
 impl Core {
     /// Makes a connection of a socket, which is told to be established when the caller says that it is [opened](Core::opened).
     pub(crate) fn adopt(&mut self, socket: Adopted, binding: Binding) -> Result<WsiId, Error> {
-        if self.wsis.len() >= self.max_connections {
+        if self.connections() >= self.max_connections {
             return Err(Error::Full("no connection fits: max_connections is reached"));
         }
         let refused = |source| Error::Io { what: "adopt a socket", address: None, source };

@@ -12,6 +12,11 @@ use std::rc::Rc;
 pub(crate) type Family = BTreeSet<WsiId>;
 
 impl Core {
+    /// Rows that have a socket, or are about to have one.
+    pub(crate) fn connections(&self) -> usize {
+        self.wsis.len().saturating_sub(self.children)
+    }
+
     /// Binds a user to the connection that all share whose `info` is the same, which is made if there is none.
     pub(super) fn join(&mut self, info: &Rc<ClientInfo>, binding: Binding) -> WsiId {
         let carrier = match self.carriers.get(info) {
@@ -20,6 +25,7 @@ impl Core {
         };
         let child = self.wsis.insert(Wsi::new(None, Role::Child(carrier), binding, WsiState::Connecting));
         log::debug!(target: "millstream::wsi", "{child}: joins {carrier}");
+        self.children += 1;
         self.families.entry(carrier).or_default().insert(child);
         if self.wsis.get(carrier).is_some_and(|wsi| wsi.deadline.is(Wait::Pooled)) {
             self.wait_no_more(carrier);
@@ -75,6 +81,7 @@ impl Core {
 
     /// A child's row has gone. The last one leaves the connection to the next that comes soon.
     pub(super) fn child_left(&mut self, carrier: WsiId, child: WsiId) {
+        self.children = self.children.saturating_sub(1);
         if let Some(family) = self.families.get_mut(&carrier) {
             family.remove(&child);
         }

@@ -57,7 +57,7 @@ pub(crate) struct UdpLoss {
 impl Core {
     /// A bound socket, which is open at once.
     pub(crate) fn udp_bind(&mut self, info: UdpInfo, binding: Binding) -> Result<WsiId, Error> {
-        if self.wsis.len() >= self.max_connections {
+        if self.connections() >= self.max_connections {
             return Err(Error::Full("no socket fits: max_connections is reached"));
         }
         let role = Role::Udp(Box::default());

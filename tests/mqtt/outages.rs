@@ -152,3 +152,41 @@ fn an_outage_of_a_thousand_streams_is_one_connection_lost_and_one_made() {
     assert_eq!(world.context.census().wsis, STREAMS + 1);
     world.legal();
 }
+
+#[test]
+fn whatever_operation_fails_all_streams_come_to_what_they_want() {
+    let types = stream_type(
+        "both",
+        r#", "mqtt_topic": "x", "mqtt_subscribe": "x", "mqtt_qos": 1, "mqtt_birth_topic": "b""#,
+    );
+    let play = |fails: Option<u64>| {
+        let mut world = World::new(&types);
+        let begun = world.network.fallible_ops();
+        if let Some(nth) = fails {
+            world.network.fail_nth(begun + nth);
+        }
+        let logs: Vec<_> = (0..3)
+            .map(|_| {
+                let told = Log::default();
+                let id = world.create("both", App::sending(&told, &[b"1", b"2"]));
+                (id, told)
+            })
+            .collect();
+        world.run(400);
+        for (id, told) in logs {
+            let told = told.borrow();
+            assert_eq!(told.acks().iter().filter(|(is_good, _)| *is_good).count(), 2, "{fails:?}");
+            assert_eq!(told.states.last(), Some(&(S::QosAckRemote, 1)), "{fails:?}");
+            drop(told);
+            world.context.with(|cx| cx.destroy(id)).unwrap();
+        }
+        world.run_secs(10);
+        assert_eq!(world.context.census(), millstream::Census::default(), "{fails:?}");
+        world.network.fallible_ops() - begun
+    };
+    let operations = play(None);
+    assert!(operations > 10);
+    for nth in 0..operations {
+        play(Some(nth));
+    }
+}

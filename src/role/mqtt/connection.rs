@@ -132,7 +132,8 @@ impl Mqtt {
 impl Core {
     /// Who this context is to servers that know nothing better. The same all its life, so that sessions go on.
     pub(crate) fn mqtt_client_id(&mut self) -> String {
-        let random = self.plat.random();
+        // 23 characters of this kind are what every server takes (MQTT 3.1.1, 3.1.3.1).
+        let random = self.plat.random() >> 12;
         self.mqtt.client_id.get_or_insert_with(|| format!("millstream{random:013x}")).clone()
     }
 

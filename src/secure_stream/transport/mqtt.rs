@@ -1,5 +1,9 @@
 //! Streams over MQTT (`"protocol": "mqtt"`): a transaction is a message and its acknowledgement. Streams that are the same
 //! client to the same server share a connection.
+//!
+//! A message's length stands before it. Where the application has declared it (`request_tx_len`) the message is that long,
+//! in as many pieces as it takes; otherwise what one tx callback gives is a message. Metadata that the policy maps to
+//! `topic` and `retained` (`{"from": "topic"}`) are set while a message arrives.
 
 use crate::cause::Cause;
 use crate::context::{Context, Core, Effect, WsiEvent};

@@ -1,0 +1,119 @@
+//! In the steady state a MQTT message costs no heap allocation, out or in: counted, not estimated.
+#![cfg(feature = "mqtt")]
+
+use millstream::{Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::rc::Rc;
+use std::time::Duration;
+
+#[global_allocator]
+static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const WARM: u32 = 300;
+const COUNTED: u32 = 1000;
+
+#[derive(Default)]
+struct Counts {
+    connected: Cell<u32>,
+    acknowledged: Cell<u32>,
+    received: Cell<u32>,
+}
+
+fn count(cell: &Cell<u32>) {
+    cell.set(cell.get() + 1);
+}
+
+struct Both(Rc<Counts>);
+
+impl StreamHandler for Both {
+    fn rx(&mut self, _: &mut Cx<'_>, _: StreamId, payload: &[u8], flags: RxFlags) -> Flow {
+        assert_eq!((payload, flags.is_eom()), (&b"20"[..], true));
+        count(&self.0.received);
+        Flow::Ok
+    }
+
+    fn tx(&mut self, _: &mut Cx<'_>, _: StreamId, tx: &mut Tx<'_>) -> TxFlow {
+        tx.write(b"19");
+        TxFlow::Send
+    }
+
+    fn state(&mut self, cx: &mut Cx<'_>, me: StreamId, state: StreamState, _: u32) -> Flow {
+        match state {
+            StreamState::Creating => cx.set_metadata(me, "who", "left").unwrap(),
+            StreamState::Connected => count(&self.0.connected),
+            StreamState::QosAckRemote => count(&self.0.acknowledged),
+            _ => {}
+        }
+        Flow::Ok
+    }
+}
+
+/// Serves the context until the broker has `into` full.
+fn read(context: &mut Context, socket: &mut TcpStream, into: &mut [u8]) {
+    let mut got = 0;
+    while got < into.len() {
+        context.service(Some(Duration::ZERO)).unwrap();
+        match socket.read(&mut into[got..]) {
+            Ok(0) => panic!("closed after {got} bytes"),
+            Ok(len) => got += len,
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+        }
+    }
+}
+
+fn until(context: &mut Context, is_there: impl Fn() -> bool) {
+    while !is_there() {
+        context.service(Some(Duration::from_secs(10))).unwrap();
+    }
+}
+
+/// Broker and stream exchange a message each way, both of QoS 1 and acknowledged, with two streams to hear the second.
+#[test]
+fn a_message_costs_no_allocation() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let policy = format!(
+        r#"{{"s": [{{"both": {{"endpoint": "127.0.0.1", "port": {}, "protocol": "mqtt", "nailed_up": true, "mqtt_qos": 1,
+            "mqtt_topic": "attic/${{who}}", "mqtt_subscribe": "down/#",
+            "metadata": [{{"who": ""}}, {{"from": "topic"}}]}}}}]}}"#,
+        listener.local_addr().unwrap().port()
+    );
+    let mut context = Context::builder().policy(&policy).unwrap().build().unwrap();
+    let counts = Rc::<Counts>::default();
+    let streams: Vec<_> =
+        (0..2).map(|_| context.with(|cx| cx.create("both", Both(Rc::clone(&counts)))).unwrap()).collect();
+    context.service(Some(Duration::from_secs(1))).unwrap();
+    let (mut socket, _) = listener.accept().unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket.set_nodelay(true).unwrap();
+    // CONNECT with a client id of 23 bytes, SUBSCRIBE.
+    read(&mut context, &mut socket, &mut [0; 2 + 10 + 2 + 23]);
+    socket.write_all(&[0x20, 2, 0, 0]).unwrap();
+    read(&mut context, &mut socket, &mut [0; 2 + 2 + 2 + 6 + 1]);
+    socket.write_all(&[0x90, 3, 0, 1, 1]).unwrap();
+    until(&mut context, || counts.connected.get() == 2);
+
+    let mut exchange = || {
+        let acknowledged = counts.acknowledged.get();
+        context.with(|cx| cx.request_tx(streams[0])).unwrap();
+        let mut publish = [0; 2 + 2 + 10 + 2 + 2];
+        read(&mut context, &mut socket, &mut publish);
+        assert_eq!((&publish[..14], &publish[16..]), (&b"\x32\x10\0\x0aattic/left"[..], &b"19"[..]));
+        socket.write_all(&[0x40, 2, publish[14], publish[15]]).unwrap();
+        until(&mut context, || counts.acknowledged.get() > acknowledged);
+
+        socket.write_all(b"\x32\x0c\0\x06down/a\0\x0720").unwrap();
+        let mut puback = [0; 4];
+        read(&mut context, &mut socket, &mut puback);
+        assert_eq!(puback, [0x40, 2, 0, 7]);
+    };
+    (0..WARM).for_each(|_| exchange());
+    let region = Region::new(HEAP);
+    (0..COUNTED).for_each(|_| exchange());
+    let change = region.change();
+    assert_eq!(counts.received.get(), 2 * (WARM + COUNTED));
+    assert_eq!(change.allocations + change.reallocations, 0, "{change:?}");
+}
