@@ -15,7 +15,7 @@ use crate::wsi::{Binding, Flags, PoolKey, Validity, Wait, WsiId, WsiState};
 use ::mqtt::{Engine, Event, Limits, Message, PacketId, Reason, Session, Version};
 use connection::InFlight;
 use sending::Sending;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 use subscriptions::Subscription;
@@ -54,8 +54,8 @@ pub(crate) struct Mqtt {
     subscriptions: BTreeMap<Rc<str>, Subscription>,
     /// The filter of each user that has one.
     filters: HashMap<WsiId, Rc<str>>,
-    /// How many of the subscriptions a topic has to be compared with.
-    wildcards: usize,
+    /// Those of the filters that are not topics themselves.
+    wildcards: BTreeSet<Rc<str>>,
     /// Filters of which the server has to be told something.
     unsaid: VecDeque<Rc<str>>,
     /// What was asked by each SUBSCRIBE that has no answer.
@@ -84,7 +84,7 @@ impl Default for Mqtt {
             key: None,
             subscriptions: BTreeMap::new(),
             filters: HashMap::new(),
-            wildcards: 0,
+            wildcards: BTreeSet::new(),
             unsaid: VecDeque::new(),
             asked: HashMap::new(),
             in_flight: HashMap::new(),

@@ -1,6 +1,6 @@
 //! Connections that break, and what the next one makes good.
 
-use super::broker::{Break, PUBLISH, PUBREL, SUBSCRIBE, publish};
+use super::broker::{Break, PUBLISH, PUBREC, PUBREL, SUBSCRIBE, publish};
 use super::world::{App, Log, World, stream_type};
 use millstream::StreamState as S;
 
@@ -189,4 +189,24 @@ fn whatever_operation_fails_all_streams_come_to_what_they_want() {
     for nth in 0..operations {
         play(Some(nth));
     }
+}
+
+#[test]
+fn a_message_of_qos_2_that_comes_again_on_the_next_connection_is_heard_once() {
+    let mut world = World::new(&stream_type("in", r#", "mqtt_subscribe": "x", "mqtt_qos": 2"#));
+    let (_, told) = world.stream("in");
+    world.run(10);
+    world.broker.mute.insert(PUBREC);
+    world.broker.send(&publish(4, "x", Some(9), b"once"));
+    world.run(3);
+    assert_eq!(told.borrow().messages.len(), 1);
+    world.broker.after_connack = [publish(4 | 8, "x", Some(9), b"once"), vec![0x62, 2, 0, 9]].concat();
+    world.broker.break_all();
+    world.run(300);
+    assert_eq!((world.broker.connections, told.borrow().messages.len()), (2, 1));
+    assert!(world.broker.packets.iter().any(|packet| packet.first == 0x70 && packet.body == [0, 9]));
+    // The id is free again.
+    world.broker.send(&publish(4, "x", Some(9), b"another"));
+    world.run(3);
+    assert_eq!(told.borrow().messages.len(), 2);
 }

@@ -358,6 +358,35 @@ fn a_stream_may_end_itself_or_a_sibling_or_make_another_while_a_message_is_dealt
 }
 
 #[test]
+fn who_stops_in_the_midst_of_a_message_holds_up_the_others_for_some_time_and_no_longer() {
+    struct Stalls;
+    impl millstream::StreamHandler for Stalls {
+        fn tx(
+            &mut self,
+            _: &mut millstream::Cx<'_>,
+            _: millstream::StreamId,
+            tx: &mut millstream::Tx<'_>,
+        ) -> millstream::TxFlow {
+            tx.write(b"some");
+            millstream::TxFlow::Send
+        }
+    }
+    let mut world = World::new(&stream_type("out", r#", "mqtt_topic": "t", "mqtt_qos": 1"#));
+    let stalls = world.context.with(|cx| cx.create("out", Stalls)).unwrap();
+    world.run(10);
+    world.context.with(|cx| cx.request_tx_len(stalls, 100)).unwrap();
+    world.run(5);
+    let told = Log::default();
+    world.create("out", App::sending(&told, &[b"19"]));
+    world.run_secs(9);
+    assert!(told.borrow().acks().is_empty());
+    world.run_secs(3);
+    assert_eq!(world.broker.connections, 2);
+    assert_eq!(told.borrow().acks(), [(true, 0)]);
+    assert_eq!(world.broker.taken, [("t".to_owned(), b"19".to_vec())]);
+}
+
+#[test]
 fn a_message_that_comes_to_be_shorter_than_declared_costs_the_connection_and_no_more() {
     struct Short(Log);
     impl millstream::StreamHandler for Short {

@@ -37,12 +37,8 @@ impl Mqtt {
         if let Some(subscription) = self.subscriptions.get(topic) {
             out.extend(&subscription.users);
         }
-        if self.wildcards > 0 {
-            for (filter, subscription) in &self.subscriptions {
-                if filter.as_ref() != topic && matches(filter, topic) {
-                    out.extend(&subscription.users);
-                }
-            }
+        for filter in self.wildcards.iter().filter(|filter| matches(filter, topic)) {
+            out.extend(self.subscriptions.get(filter).iter().flat_map(|subscription| &subscription.users));
         }
     }
 
@@ -103,14 +99,15 @@ impl Mqtt {
     }
 
     fn forget_filter(&mut self, filter: &str) {
-        if self.subscriptions.remove(filter).is_some() {
-            self.wildcards = self.wildcards.saturating_sub(usize::from(has_wildcard(filter)));
-        }
+        self.subscriptions.remove(filter);
+        self.wildcards.remove(filter);
     }
 
     /// A filter that the server knows from an earlier connection.
     pub(super) fn restore_filter(&mut self, filter: Rc<str>, qos: QoS) {
-        self.wildcards += usize::from(has_wildcard(&filter));
+        if has_wildcard(&filter) {
+            self.wildcards.insert(Rc::clone(&filter));
+        }
         let subscription = Subscription { users: BTreeSet::new(), qos, state: State::Granted };
         self.subscriptions.insert(filter, subscription);
     }
@@ -118,7 +115,7 @@ impl Mqtt {
     /// The server knows of none any more.
     pub(super) fn forget_filters(&mut self) {
         self.subscriptions.clear();
-        self.wildcards = 0;
+        self.wildcards.clear();
     }
 
     /// What the server has granted.
@@ -154,10 +151,10 @@ impl Core {
         let Some(carrier) = self.parent(child) else { return false };
         let Some(mqtt) = self.mqtt_mut(carrier) else { return false };
         let known = mqtt.subscriptions.get_key_value(filter).map(|(filter, _)| Rc::clone(filter));
-        let filter = known.unwrap_or_else(|| {
-            mqtt.wildcards += usize::from(has_wildcard(filter));
-            Rc::from(filter)
-        });
+        let filter = known.unwrap_or_else(|| Rc::from(filter));
+        if has_wildcard(&filter) {
+            mqtt.wildcards.insert(Rc::clone(&filter));
+        }
         let subscription = mqtt.subscriptions.entry(Rc::clone(&filter)).or_default();
         let is_new = subscription.users.is_empty() && subscription.state == State::Wanted;
         let is_more = qos > subscription.qos && subscription.state != State::Wanted;
