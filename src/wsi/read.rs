@@ -163,8 +163,10 @@ impl Context {
                 }
                 other => return other,
             };
-            if !self.feed_tls(id, scratch, len) {
-                return Got::Gone;
+            match self.feed_tls(id, scratch, len) {
+                Some(0) => {}
+                Some(moved) => return Got::Bytes(moved),
+                None => return Got::Gone,
             }
         }
     }
