@@ -6,7 +6,7 @@
 )]
 // What only some roles use is not unused.
 #![cfg_attr(
-    not(all(feature = "h1", feature = "mqtt", feature = "tls")),
+    not(all(feature = "h1", feature = "mqtt", feature = "tls", feature = "ws")),
     allow(
         dead_code,
         unused_imports,
@@ -43,6 +43,8 @@ pub use context::{
 };
 pub use error::Error;
 pub use plat::{Address, Adopted, Interest, PollHost, Readiness, SocketOptions, Us, Waker, sim};
+#[cfg(feature = "ws")]
+pub use role::WsInfo;
 pub use secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};
 pub use system::{Blob, Step, SystemState};
 #[cfg(feature = "tls")]

@@ -88,6 +88,8 @@ pub enum Reason {
     Policy(Words),
     /// No progress within the time for this [`Phase`].
     TimedOut,
+    /// The peer said goodbye: a websocket's close code (1005 where it gave none), and its words.
+    Goodbye(u16, Words),
     /// Nothing has proved for too long that the connection is still one (`svalidhup`).
     NotValid,
     /// The application asked for it.
@@ -289,7 +291,7 @@ impl Failure {
             Reason::Tcp(_) | Reason::NotValid => Layer::Tcp,
             Reason::Tls(_) => Layer::Tls,
             Reason::Proxy(_) => Layer::Proxy,
-            Reason::Protocol(_) => Layer::Protocol,
+            Reason::Protocol(_) | Reason::Goodbye(..) => Layer::Protocol,
             Reason::HttpStatus(_) => Layer::HttpStatus,
             Reason::Policy(_) => Layer::Policy,
             Reason::ClosedByUs | Reason::Local(_) => Layer::Local,
@@ -479,6 +481,10 @@ impl fmt::Display for Reason {
                 words.fmt(f)
             }
             Self::HttpStatus(status) => write!(f, "http status {status}"),
+            Self::Goodbye(code, words) if words.is_empty() => {
+                write!(f, "closed by the peer with code {code}")
+            }
+            Self::Goodbye(code, words) => write!(f, "closed by the peer with code {code}: {words}"),
             Self::TimedOut => f.write_str("took too long"),
             Self::NotValid => f.write_str("no sign of life for too long"),
             Self::ClosedByUs => f.write_str("closed by this side"),

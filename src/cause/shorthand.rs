@@ -44,6 +44,11 @@ impl Cause {
         Failure::new(Phase::Answering, Reason::Protocol(Words::from(words))).into()
     }
 
+    #[cfg(feature = "ws")]
+    pub(crate) fn goodbye(code: u16, words: &str) -> Self {
+        Failure::new(Phase::Established, Reason::Goodbye(code, Words::from(words))).into()
+    }
+
     pub(crate) fn policy(words: &str) -> Self {
         Failure::new(Phase::Preparing, Reason::Policy(Words::from(words))).into()
     }

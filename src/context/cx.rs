@@ -451,7 +451,7 @@ impl Cx<'_> {
         self.core.wsis.get(wsi).filter(|row| row.is_in_use())
     }
 
-    fn bound(&self, wsi: WsiId) -> Result<(), Error> {
+    pub(crate) fn bound(&self, wsi: WsiId) -> Result<(), Error> {
         match self.core.wsis.get(wsi) {
             Some(row) if row.binding != Binding::None && row.binding != Binding::Pooled => Ok(()),
             _ => Err(Error::Stale),

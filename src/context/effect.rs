@@ -58,6 +58,8 @@ pub(crate) enum WsiEvent<'a> {
     Response(&'a Head),
     Rx(&'a [u8]),
     Datagram(SocketAddr, &'a [u8]),
+    /// A piece of a message, where the role has messages.
+    Message(&'a [u8], RxFlags),
     End(&'a Head),
     /// The peer of a raw connection will send nothing more.
     HalfClosed,
@@ -235,8 +237,9 @@ impl Context {
 
     /// Tells whomever a connection serves.
     pub(crate) fn wsi_event(&mut self, id: WsiId, event: WsiEvent<'_>) {
-        let (WsiEvent::Rx(payload), true) = (event, self.core.latencies.is_on()) else {
-            return self.wsi_event_now(id, event);
+        let payload = match event {
+            WsiEvent::Rx(payload) | WsiEvent::Message(payload, _) if self.core.latencies.is_on() => payload,
+            _ => return self.wsi_event_now(id, event),
         };
         let before = self.core.plat.now();
         self.wsi_event_now(id, event);
@@ -272,6 +275,7 @@ impl Context {
                     WsiEvent::Response(head) => protocol.response(cx, id, head),
                     WsiEvent::Rx(payload) => protocol.rx(cx, id, payload),
                     WsiEvent::Datagram(from, payload) => protocol.datagram(cx, id, from, payload),
+                    WsiEvent::Message(payload, flags) => protocol.message(cx, id, payload, flags),
                     WsiEvent::End(trailers) => protocol.end(cx, id, trailers),
                     WsiEvent::HalfClosed => protocol.half_closed(cx, id),
                     #[cfg(feature = "mqtt")]

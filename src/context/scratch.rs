@@ -34,6 +34,9 @@ pub(crate) struct Scratch {
     pub(crate) datagram: Vec<u8>,
     /// The head of the message at hand.
     pub(crate) head: Head,
+    /// What websockets need to compress.
+    #[cfg(feature = "ws")]
+    pub(crate) ws: ws::Scratch,
 }
 
 impl Scratch {
@@ -45,6 +48,8 @@ impl Scratch {
             cipher: Vec::new(),
             datagram: Vec::new(),
             head: Head::new(),
+            #[cfg(feature = "ws")]
+            ws: ws::Scratch::default(),
         }
     }
 }

@@ -119,6 +119,17 @@ impl Plat {
         either!(self.random())
     }
 
+    /// Four bytes that nobody can foresee, whatever he has seen of others (RFC 6455 5.3); on a simulated network the seed can.
+    #[cfg(feature = "ws")]
+    pub(crate) fn mask_key(&mut self) -> [u8; 4] {
+        let [a, b, c, d, ..] = match self {
+            Self::Unix(plat) => plat.unforeseen(),
+            Self::Sim(plat) => plat.random(),
+        }
+        .to_ne_bytes();
+        [a, b, c, d]
+    }
+
     /// Listens, and reports under `token`.
     pub(crate) fn listen(
         &mut self,

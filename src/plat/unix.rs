@@ -31,6 +31,9 @@ pub(crate) struct Unix {
     events: Events,
     start: Instant,
     random: u64,
+    /// A keyed function of a count: what it gave does not tell what it will give.
+    #[cfg(feature = "ws")]
+    secret: (RandomState, u64),
     waits: u64,
     bell: Arc<Bell>,
     /// Somebody else's loop, where that does the polling.
@@ -51,6 +54,8 @@ impl Unix {
             start: Instant::now(),
             // The keys of the standard library's hasher are the system's randomness.
             random: RandomState::new().hash_one(0_u64),
+            #[cfg(feature = "ws")]
+            secret: (RandomState::new(), 0),
             waits: 0,
             bell,
             registry: None,
@@ -72,6 +77,13 @@ impl Unix {
     pub(super) fn wall_us(&self) -> u64 {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    #[cfg(feature = "ws")]
+    pub(super) fn unforeseen(&mut self) -> u64 {
+        let (keyed, count) = &mut self.secret;
+        *count = count.wrapping_add(1);
+        keyed.hash_one(*count)
     }
 
     pub(super) fn random(&mut self) -> u64 {

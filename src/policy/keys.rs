@@ -573,9 +573,9 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
     )
     .later(),
     S.flag("h2q_oflow_txcr", |t| &mut t.http.h2q_oflow_txcr, "h2 peer lets its window overflow").later(),
-    S.text("ws_subprotocol", |t| &mut t.ws.subprotocol, "client: asked for; server: accepted").later(),
-    S.flag("ws_binary", |t| &mut t.ws.binary, "messages are sent as binary").later(),
-    S.flag("ws_prioritize_reads", |t| &mut t.ws.prioritize_reads, "input goes before output").later(),
+    S.text("ws_subprotocol", |t| &mut t.ws.subprotocol, "client: asked for; server: accepted"),
+    S.flag("ws_binary", |t| &mut t.ws.binary, "messages are sent as binary"),
+    S.flag("ws_prioritize_reads", |t| &mut t.ws.prioritize_reads, "input goes before output"),
     S.template("mqtt_topic", |t| &mut t.mqtt.topic, "where messages are published"),
     S.template("mqtt_subscribe", |t| &mut t.mqtt.subscribe, "topic filter to subscribe to"),
     S.number("mqtt_qos", QOS, |t, n| t.mqtt.qos = narrow(n), "quality of service").or("mqtt qos"),

@@ -64,6 +64,14 @@ impl Core {
         self.mqtt_goodbye(carrier);
     }
 
+    /// The last words of a role whose peer answers them, and only then ends the connection.
+    pub(crate) fn role_farewell(&mut self, id: WsiId) {
+        #[cfg(feature = "ws")]
+        self.ws_goodbye(id);
+        #[cfg(not(feature = "ws"))]
+        let _ = (self, id);
+    }
+
     /// The connection has no users any more; what outlives it is kept.
     pub(crate) fn role_left(&mut self, carrier: WsiId) {
         #[cfg(feature = "mqtt")]
@@ -73,6 +81,8 @@ impl Core {
     pub(crate) fn role_ping(&mut self, id: WsiId) {
         #[cfg(feature = "mqtt")]
         self.mqtt_ping(id);
+        #[cfg(feature = "ws")]
+        self.ws_ping(id);
     }
 }
 

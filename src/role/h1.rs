@@ -118,8 +118,10 @@ impl Context {
                 self.wsi_event(id, WsiEvent::End(&scratch.head));
                 self.core.h1_progress(id);
             }
-            // Nobody asks for an upgrade before the ws role does; a server that offers one unasked breaks the rules
-            // (RFC 9110 7.8).
+            #[cfg(feature = "ws")]
+            Event::Upgraded => self.ws_upgraded(id, scratch),
+            // Nobody else asks for an upgrade; a server that offers one unasked breaks the rules (RFC 9110 7.8).
+            #[cfg(not(feature = "ws"))]
             Event::Upgraded => {
                 self.core.close(id, Some(Cause::protocol("the server switched protocols unasked")));
             }

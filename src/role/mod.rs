@@ -7,6 +7,8 @@ mod h1;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 mod raw;
+#[cfg(feature = "ws")]
+mod ws;
 
 #[cfg(feature = "mqtt")]
 pub(crate) use mqtt::{MqttConnect, MqttEvent, MqttNotice, MqttSessions, Turn};
@@ -15,6 +17,11 @@ use crate::cause::Cause;
 use crate::context::scratch::{PREFIX_ROOM, Scratch};
 use crate::context::{Context, Core};
 use crate::wsi::{ClientRole, WsiId};
+
+#[cfg(feature = "ws")]
+pub use ws::WsInfo;
+#[cfg(feature = "ws")]
+pub(crate) use ws::{Asked as WsAsked, Ws, answer as ws_answer};
 
 /// What a wsi speaks.
 #[derive(Debug)]
@@ -31,6 +38,8 @@ pub(crate) enum Role {
     H1(Box<::h1::Engine>),
     #[cfg(feature = "mqtt")]
     Mqtt(Box<mqtt::Mqtt>),
+    #[cfg(feature = "ws")]
+    Ws(Box<Ws>),
 }
 
 /// What a role puts around a payload that stands in the loop's buffer.
@@ -56,6 +65,9 @@ impl Role {
             ClientRole::H1 => Self::H1(Box::new(::h1::Engine::client(::h1::Limits::default()))),
             #[cfg(feature = "mqtt")]
             ClientRole::Mqtt => Self::Mqtt(Box::default()),
+            // It begins with a request.
+            #[cfg(feature = "ws")]
+            ClientRole::Ws => Self::H1(Box::new(::h1::Engine::client(::h1::Limits::default()))),
         }
     }
 
@@ -67,6 +79,8 @@ impl Role {
             Self::H1(engine) => engine.is_paused(),
             #[cfg(feature = "mqtt")]
             Self::Mqtt(mqtt) => mqtt.is_paused(),
+            #[cfg(feature = "ws")]
+            Self::Ws(_) => false,
         }
     }
 
@@ -78,6 +92,8 @@ impl Role {
             Self::H1(engine) => engine.has_event(),
             #[cfg(feature = "mqtt")]
             Self::Mqtt(mqtt) => mqtt.has_event(),
+            #[cfg(feature = "ws")]
+            Self::Ws(ws) => ws.has_event(),
         }
     }
 
@@ -90,6 +106,8 @@ impl Role {
             Self::H1(engine) => engine.tx_left().unwrap_or(u64::MAX),
             #[cfg(feature = "mqtt")]
             Self::Mqtt(_) => u64::MAX,
+            #[cfg(feature = "ws")]
+            Self::Ws(_) => u64::MAX,
         }
     }
 
@@ -101,7 +119,18 @@ impl Role {
             Self::H1(_) => false,
             #[cfg(feature = "mqtt")]
             Self::Mqtt(_) => true,
+            #[cfg(feature = "ws")]
+            Self::Ws(_) => true,
         }
+    }
+
+    /// It has last words of its own, which the peer answers.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn says_goodbye(&self) -> bool {
+        #[cfg(feature = "ws")]
+        return matches!(self, Self::Ws(_));
+        #[cfg(not(feature = "ws"))]
+        false
     }
 
     /// Somebody else may use the connection after its present user.
@@ -112,13 +141,16 @@ impl Role {
             Self::H1(engine) => engine.is_idle() && engine.may_reuse(),
             #[cfg(feature = "mqtt")]
             Self::Mqtt(_) => false,
+            #[cfg(feature = "ws")]
+            Self::Ws(_) => false,
         }
     }
 }
 
 impl Context {
-    /// Gives received bytes to the role, and its events to the binding. Returns how many are done with.
-    pub(crate) fn role_input(&mut self, id: WsiId, bytes: &[u8], scratch: &mut Scratch) -> usize {
+    /// Gives received bytes to the role, which may change them in place, and its events to the binding. Returns how many are
+    /// done with.
+    pub(crate) fn role_input(&mut self, id: WsiId, bytes: &mut [u8], scratch: &mut Scratch) -> usize {
         let Some(wsi) = self.core.wsis.get(id) else { return bytes.len() };
         match &wsi.role {
             Role::Listen(_) | Role::Udp(_) | Role::Child(_) => bytes.len(),
@@ -127,6 +159,8 @@ impl Context {
             Role::H1(_) => self.h1_input(id, bytes, scratch),
             #[cfg(feature = "mqtt")]
             Role::Mqtt(_) => self.mqtt_input(id, bytes),
+            #[cfg(feature = "ws")]
+            Role::Ws(_) => self.ws_input(id, bytes, scratch),
         }
     }
 
@@ -143,11 +177,20 @@ impl Context {
             Role::H1(_) => self.h1_eof(id, scratch),
             #[cfg(feature = "mqtt")]
             Role::Mqtt(_) => self.core.close(id, Some(Cause::by_peer())),
+            #[cfg(feature = "ws")]
+            Role::Ws(_) => self.ws_eof(id),
         }
     }
 
-    /// Frames `len` bytes of payload; `None` when the role refuses, and the connection is closed for it.
-    pub(crate) fn role_frame(&mut self, id: WsiId, len: usize, is_eom: bool) -> Option<Framed> {
+    /// Frames a payload, which may change in place; `None` when the role refuses, and the connection is closed for it.
+    pub(crate) fn role_frame(
+        &mut self,
+        id: WsiId,
+        payload: &mut [u8],
+        is_eom: bool,
+        scratch: &mut Scratch,
+    ) -> Option<Framed> {
+        let len = payload.len();
         let wsi = self.core.wsis.get_mut(id)?;
         match &mut wsi.role {
             Role::Listen(_) | Role::Udp(_) | Role::Child(_) => Some(Framed::BARE),
@@ -166,6 +209,18 @@ impl Context {
                 mqtt.written(len);
                 Some(Framed::BARE)
             }
+            #[cfg(feature = "ws")]
+            Role::Ws(ws) => {
+                let is_server = wsi.flags.has(crate::wsi::Flags::ACCEPTED);
+                let key = if is_server { [0; 4] } else { self.core.plat.mask_key() };
+                match ws.frame(payload, is_eom, key, &mut wsi.front, scratch) {
+                    Ok(framed) => Some(framed),
+                    Err(error) => {
+                        self.core.close_flushed(id, Some(Cause::policy(&error.to_string())));
+                        None
+                    }
+                }
+            }
         }
     }
 
@@ -177,6 +232,8 @@ impl Context {
             Some(Role::H1(_)) => self.core.h1_framed(id),
             #[cfg(feature = "mqtt")]
             Some(Role::Mqtt(_)) => self.mqtt_framed(id),
+            #[cfg(feature = "ws")]
+            Some(Role::Ws(_)) => {}
         }
     }
 
@@ -184,6 +241,8 @@ impl Context {
     pub(crate) fn role_sent(&mut self, id: WsiId, scratch: &mut Scratch) {
         self.core.role_progress(id);
         self.raw_sent(id, scratch);
+        #[cfg(feature = "ws")]
+        self.core.ws_output(id);
     }
 
     /// What a server waited for from its peer did not come.
@@ -198,6 +257,8 @@ impl Context {
             Some(Role::Mqtt(_)) => {
                 self.core.close(id, Some(Cause::timeout(crate::cause::Phase::Established)));
             }
+            #[cfg(feature = "ws")]
+            Some(Role::Ws(_)) => {}
         }
     }
 }
@@ -212,6 +273,8 @@ impl Core {
             Role::H1(_) => self.h1_serve(id),
             #[cfg(feature = "mqtt")]
             Role::Mqtt(_) => {}
+            #[cfg(feature = "ws")]
+            Role::Ws(_) => {}
         }
         self.schedule(id);
     }
@@ -224,6 +287,8 @@ impl Core {
             Some(Role::H1(engine)) => !engine.tx_done(),
             #[cfg(feature = "mqtt")]
             Some(Role::Mqtt(_)) => false,
+            #[cfg(feature = "ws")]
+            Some(Role::Ws(_)) => false,
         }
     }
 
@@ -237,6 +302,8 @@ impl Core {
             Role::H1(_) => self.h1_drained(id),
             #[cfg(feature = "mqtt")]
             Role::Mqtt(_) => self.mqtt_drained(id),
+            #[cfg(feature = "ws")]
+            Role::Ws(_) => {}
         }
     }
 
@@ -249,6 +316,8 @@ impl Core {
             Role::H1(_) => self.h1_progress(id),
             #[cfg(feature = "mqtt")]
             Role::Mqtt(_) => self.mqtt_flush(id),
+            #[cfg(feature = "ws")]
+            Role::Ws(_) => {}
         }
     }
 }

@@ -229,7 +229,8 @@ impl Core {
             return self.part(id, peer, [Cause::by_us(), Cause::by_peer()]);
         }
         if let Some(wsi) = stream.wsi {
-            if stream.kind() == StreamKind::Accepted {
+            let says_goodbye = self.wsis.get(wsi).is_some_and(|wsi| wsi.role.says_goodbye());
+            if stream.kind() == StreamKind::Accepted || says_goodbye {
                 self.close_flushed(wsi, Some(Cause::by_us()));
             } else {
                 self.close(wsi, Some(Cause::by_us()));

@@ -245,6 +245,8 @@ impl Core {
             ClientRole::Mqtt if stream_type.mqtt.aws_iot && port == 443 => &[b"x-amzn-mqtt-ca"],
             #[cfg(feature = "mqtt")]
             ClientRole::Mqtt => &[],
+            #[cfg(feature = "ws")]
+            ClientRole::Ws => &[b"http/1.1"],
         };
         let tls = self
             .tls
@@ -290,6 +292,8 @@ fn role_of(stream_type: &StreamType) -> Result<ClientRole, Cause> {
         Some(Protocol::Mqtt) => Ok(ClientRole::Mqtt),
         #[cfg(feature = "raw")]
         Some(Protocol::Raw) => Ok(ClientRole::Raw),
+        #[cfg(feature = "ws")]
+        Some(Protocol::Ws) => Ok(ClientRole::Ws),
         other => {
             let name = other.map_or("no protocol", Protocol::name);
             Err(Cause::policy(&format!("stream type {}: {name} is not in this build", stream_type.name)))

@@ -64,6 +64,9 @@ fn server_role(stream_type: &StreamType) -> Result<ServerRole, Error> {
         Some(Protocol::H1) => Ok(ServerRole::H1),
         #[cfg(feature = "raw")]
         Some(Protocol::Raw) => Ok(ServerRole::Raw),
+        // It begins with a request.
+        #[cfg(feature = "ws")]
+        Some(Protocol::Ws) => Ok(ServerRole::H1),
         other => {
             let name = other.map_or("no protocol", Protocol::name);
             Err(Error::Policy(format!("stream type {}: {name} is not in this build", stream_type.name)))

@@ -31,11 +31,13 @@ impl Core {
             return self.remove(id);
         }
         // Bytes of the peer that nobody will read would turn our close into a reset.
-        let lingers = wsi.flags.has(Flags::ACCEPTED) && !wsi.flags.has(Flags::EOF);
+        let is_answered = wsi.flags.has(Flags::ACCEPTED) || wsi.role.says_goodbye();
+        let lingers = is_answered && !wsi.flags.has(Flags::EOF);
         wsi.rare().closing = Some(if lingers { Closing::Linger } else { Closing::Flush });
         wsi.flags.clear(Flags::WANT_TX | Flags::RX_FLOW_OFF);
         wsi.enter(id, WsiState::Flushing);
         self.spares.take_back(&mut wsi.rest);
+        self.role_farewell(id);
         self.validity_stop(id);
         self.wait_for(id, Wait::Linger, linger);
         self.schedule(id);

@@ -49,6 +49,9 @@ pub enum ClientRole {
     /// it does not serve, and closes at once.
     #[cfg(feature = "mqtt")]
     Mqtt,
+    /// A websocket: HTTP/1.1, until [`Cx::ws_request`](crate::Cx::ws_request) has been answered.
+    #[cfg(feature = "ws")]
+    Ws,
 }
 
 /// What makes two connections interchangeable: where to, under which TLS identity, speaking what.

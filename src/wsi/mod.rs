@@ -144,6 +144,9 @@ pub(crate) struct Rare {
     pub(crate) closing: Option<Closing>,
     /// Of client connections.
     pub(crate) timings: Option<Box<Timings>>,
+    /// What a client has asked a server to speak from then on.
+    #[cfg(feature = "ws")]
+    pub(crate) upgrade: Option<Box<crate::role::WsAsked>>,
 }
 
 impl Wsi {

@@ -5,7 +5,7 @@ use crate::cause::Cause;
 use crate::context::Cx;
 use crate::http::Head;
 use crate::plat::Address;
-use crate::{Flow, Tx, TxFlow};
+use crate::{Flow, RxFlags, Tx, TxFlow};
 use std::net::SocketAddr;
 
 /// What a connection tells to user code that is bound to it.
@@ -65,6 +65,13 @@ pub trait Protocol {
     /// A datagram, whole, on a socket of role `udp`. Leaves it to `rx` unless it is implemented.
     fn datagram(&mut self, cx: &mut Cx<'_>, me: WsiId, from: SocketAddr, payload: &[u8]) -> Flow {
         let _ = from;
+        self.rx(cx, me, payload)
+    }
+
+    /// A piece of a websocket message, as it arrives; the flags say where in its message it stands. Leaves it to `rx` unless it
+    /// is implemented.
+    fn message(&mut self, cx: &mut Cx<'_>, me: WsiId, payload: &[u8], flags: RxFlags) -> Flow {
+        let _ = flags;
         self.rx(cx, me, payload)
     }
 

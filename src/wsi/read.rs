@@ -100,8 +100,8 @@ impl Context {
             match got {
                 Got::Bytes(len) => {
                     budget = budget.saturating_sub(len);
-                    let bytes = std::mem::take(self.plain_of(id, scratch));
-                    self.take_in(id, bytes.get(..len).unwrap_or_default(), scratch);
+                    let mut bytes = std::mem::take(self.plain_of(id, scratch));
+                    self.take_in(id, bytes.get_mut(..len).unwrap_or_default(), scratch);
                     self.put_back(bytes, scratch);
                 }
                 Got::Nothing | Got::Gone => return,
@@ -180,14 +180,14 @@ impl Context {
         if wsi.rest.is_empty() && !wsi.role.has_event() {
             return true;
         }
-        let rest = std::mem::take(&mut wsi.rest);
-        let taken = self.role_input(id, &rest, scratch);
+        let mut rest = std::mem::take(&mut wsi.rest);
+        let taken = self.role_input(id, &mut rest, scratch);
         self.keep_rest(id, rest, taken);
         true
     }
 
     /// New bytes, behind whatever was left over.
-    fn take_in(&mut self, id: WsiId, bytes: &[u8], scratch: &mut Scratch) {
+    fn take_in(&mut self, id: WsiId, bytes: &mut [u8], scratch: &mut Scratch) {
         let Some(wsi) = self.core.wsis.get_mut(id) else { return };
         wsi.flags.set(Flags::GOT_RX);
         if wsi.validity.is_some() {
@@ -206,7 +206,7 @@ impl Context {
         }
         let mut rest = std::mem::take(&mut wsi.rest);
         rest.extend_from_slice(bytes);
-        let taken = self.role_input(id, &rest, scratch);
+        let taken = self.role_input(id, &mut rest, scratch);
         self.keep_rest(id, rest, taken);
     }
 

@@ -222,7 +222,8 @@ impl Context {
         scratch: &mut Scratch,
     ) -> usize {
         let TxState { len, is_eom, .. } = state;
-        let Some(framed) = self.role_frame(id, len, is_eom) else { return 0 };
+        let payload = buffer.get_mut(at..at + len).unwrap_or_default();
+        let Some(framed) = self.role_frame(id, payload, is_eom, scratch) else { return 0 };
         let Some(wsi) = self.core.wsis.get_mut(id) else { return 0 };
         let Framed { prefix, prefix_len, suffix, keep } = framed;
         let (prefix, suffix, len) = if keep {

@@ -28,7 +28,7 @@ fn push_mapped(head: &mut Head, stream_type: &StreamType, metadata: &Metadata) {
 
 /// Sets the metadata to which the policy maps headers, from a head of the peer's. What is too long to keep is as if the
 /// peer had not said it.
-fn take_mapped(head: &Head, stream_type: &StreamType, metadata: &mut Metadata) {
+pub(super) fn take_mapped(head: &Head, stream_type: &StreamType, metadata: &mut Metadata) {
     for (index, def) in stream_type.metadata.iter().enumerate() {
         if let Some(value) = def.header.as_ref().and_then(|header| head.get(header)) {
             let _ = metadata.set_from_peer(Key::Declared(index), value, DEFAULT_VALUE_LIMIT);

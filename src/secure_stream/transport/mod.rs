@@ -6,6 +6,8 @@ mod h1;
 mod mqtt;
 #[cfg(feature = "raw")]
 mod raw;
+#[cfg(feature = "ws")]
+mod ws;
 
 use super::endpoint::Endpoint;
 use super::metadata::Metadata;
@@ -31,6 +33,8 @@ pub(super) fn check(stream_type: &StreamType) -> Result<(), Error> {
         Some(Protocol::Mqtt) => mqtt::check(stream_type).or_else(|why| refuse(why.into()))?,
         #[cfg(feature = "raw")]
         Some(Protocol::Raw) => {}
+        #[cfg(feature = "ws")]
+        Some(Protocol::Ws) => {}
         Some(other) => return refuse(format!("protocol {other} is not in this build")),
         None => return refuse("no protocol is given".into()),
     }
@@ -53,6 +57,8 @@ pub(super) fn is_repeatable(stream: &SecureStream) -> bool {
     match stream.stream_type.protocol {
         #[cfg(feature = "h1")]
         Some(Protocol::H1) => h1::is_repeatable(stream),
+        #[cfg(feature = "ws")]
+        Some(Protocol::Ws) => ws::is_repeatable(stream),
         _ => false,
     }
 }
@@ -64,9 +70,18 @@ impl Context {
         if stream.wsi != Some(wsi) {
             return;
         }
+        let is_accepted = stream.parent.is_some();
         match stream.stream_type.protocol {
-            #[cfg(feature = "h1")]
-            Some(Protocol::H1) if stream.parent.is_some() => self.h1_server_event(id, wsi, event),
+            // Whatever its policy calls it: an accepted connection that has messages has been upgraded.
+            #[cfg(feature = "ws")]
+            Some(Protocol::H1 | Protocol::Ws) if is_accepted => match event {
+                WsiEvent::Message(payload, flags) => self.call_rx(id, payload, flags),
+                event => self.h1_server_event(id, wsi, event),
+            },
+            #[cfg(feature = "ws")]
+            Some(Protocol::Ws) => self.ws_client_event(id, wsi, event),
+            #[cfg(all(feature = "h1", not(feature = "ws")))]
+            Some(Protocol::H1) if is_accepted => self.h1_server_event(id, wsi, event),
             #[cfg(feature = "h1")]
             Some(Protocol::H1) => self.h1_client_event(id, wsi, event),
             #[cfg(feature = "mqtt")]
@@ -86,6 +101,10 @@ impl Context {
             return TxFlow::DontSend;
         }
         match stream.stream_type.protocol {
+            #[cfg(feature = "ws")]
+            _ if self.core.speaks_ws(wsi) => self.ws_stream_tx(id, tx),
+            #[cfg(feature = "ws")]
+            Some(Protocol::Ws) => self.h1_tx(id, wsi, tx),
             #[cfg(feature = "h1")]
             Some(Protocol::H1) => self.h1_tx(id, wsi, tx),
             #[cfg(feature = "mqtt")]
@@ -119,6 +138,8 @@ impl Core {
     pub(crate) fn stream_wants_tx(&mut self, id: StreamId, wsi: WsiId) {
         let Ok(stream) = self.live(id) else { return };
         match stream.stream_type.protocol {
+            #[cfg(feature = "ws")]
+            _ if self.speaks_ws(wsi) => self.wsi_request_tx(wsi),
             #[cfg(feature = "h1")]
             Some(Protocol::H1) => self.h1_wants_tx(id, wsi),
             #[cfg(feature = "mqtt")]

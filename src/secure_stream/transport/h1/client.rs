@@ -4,7 +4,7 @@ use super::{push_mapped, take_mapped};
 use crate::cause::Cause;
 use crate::context::{Context, Core, WsiEvent};
 use crate::http::{BodyLength, Head, Method, Status};
-use crate::policy::StreamType;
+use crate::policy::{Protocol, StreamType};
 use crate::secure_stream::endpoint::expand;
 use crate::secure_stream::retry_after::retry_after;
 use crate::secure_stream::stream::{Doing, SecureStream};
@@ -24,7 +24,8 @@ pub(in crate::secure_stream::transport) fn is_repeatable(stream: &SecureStream) 
 }
 
 fn method_of(stream_type: &StreamType, as_get: bool) -> Method {
-    if as_get {
+    // RFC 6455 4.1: a websocket begins with a GET.
+    if as_get || stream_type.protocol == Some(Protocol::Ws) {
         return Method::Get;
     }
     let name = stream_type.http.method.as_deref().unwrap_or("GET");
@@ -62,7 +63,7 @@ impl Context {
     }
 
     /// The response is complete: the transaction is acknowledged, the connection is free, the stream disconnected.
-    fn h1_response_end(&mut self, id: StreamId, wsi: WsiId) {
+    pub(in crate::secure_stream::transport) fn h1_response_end(&mut self, id: StreamId, wsi: WsiId) {
         let Ok(stream) = self.core.live_mut(id) else { return };
         if std::mem::take(&mut stream.txn.redirecting) {
             stream.wsi = None;
@@ -133,7 +134,7 @@ impl Core {
         }
     }
 
-    fn h1_build_request(
+    pub(in crate::secure_stream::transport) fn h1_build_request(
         &mut self,
         id: StreamId,
         head: &mut Head,
@@ -227,6 +228,7 @@ impl Core {
             return;
         }
         self.note_response(wsi);
+        let after = self.h1_retry_after(status, head);
         let Ok(stream) = self.live_mut(id) else { return };
         let stream_type = Rc::clone(&stream.stream_type);
         let http = &stream_type.http;
@@ -245,10 +247,8 @@ impl Core {
                 return self.h1_redirect(id, wsi, status, head);
             }
         }
-        if matches!(code, 503 | 429) && !good {
-            let wall = std::time::Duration::from_secs(self.wall_secs);
-            let after = head.get("retry-after").and_then(|value| retry_after(value, wall));
-            return self.h1_fail_try(id, wsi, Cause::http_status(code), Some(after.unwrap_or_default()));
+        if after.is_some() && !good {
+            return self.h1_fail_try(id, wsi, Cause::http_status(code), after);
         }
         if matches!(code, 401 | 407) && !good && is_attempt && http.auth_header.is_some() {
             stream.wsi = None;
@@ -266,8 +266,25 @@ impl Core {
         }
     }
 
+    /// How long a server that has too much to do wants us to wait at least; `None` for other responses.
+    pub(in crate::secure_stream::transport) fn h1_retry_after(
+        &self,
+        status: Status,
+        head: &Head,
+    ) -> Option<std::time::Duration> {
+        let wall = std::time::Duration::from_secs(self.wall_secs);
+        let after = || head.get("retry-after").and_then(|value| retry_after(value, wall));
+        matches!(status.code(), 503 | 429).then(|| after().unwrap_or_default())
+    }
+
     /// The response makes this a failed try, whether the handler has been told CONNECTED or not.
-    fn h1_fail_try(&mut self, id: StreamId, wsi: WsiId, cause: Cause, at_least: Option<std::time::Duration>) {
+    pub(in crate::secure_stream::transport) fn h1_fail_try(
+        &mut self,
+        id: StreamId,
+        wsi: WsiId,
+        cause: Cause,
+        at_least: Option<std::time::Duration>,
+    ) {
         let Ok(stream) = self.live_mut(id) else { return };
         stream.wsi = None;
         let was_connected = stream.doing == Doing::Connected;
@@ -283,7 +300,13 @@ impl Core {
     }
 
     /// Follows a redirect: the body of this response is nobody's, then the request goes where it points.
-    fn h1_redirect(&mut self, id: StreamId, wsi: WsiId, status: Status, head: &Head) {
+    pub(in crate::secure_stream::transport) fn h1_redirect(
+        &mut self,
+        id: StreamId,
+        wsi: WsiId,
+        status: Status,
+        head: &Head,
+    ) {
         let Ok(stream) = self.live_mut(id) else { return };
         let stream_type = Rc::clone(&stream.stream_type);
         let method = method_of(&stream_type, stream.txn.as_get);

@@ -18,6 +18,8 @@ impl Context {
         event: WsiEvent<'_>,
     ) {
         match event {
+            #[cfg(feature = "ws")]
+            WsiEvent::Request(head) if self.core.ws_server_request(id, wsi, head) => {}
             WsiEvent::Request(head) => self.core.h1_request(id, head),
             WsiEvent::Rx(payload) => self.h1_rx(id, payload),
             WsiEvent::End(_) => {
@@ -36,10 +38,17 @@ impl Core {
     /// A new transaction: what the last one left is gone before its handler hears of this one.
     fn h1_request(&mut self, id: StreamId, head: &Head) {
         let Ok(stream) = self.live_mut(id) else { return };
-        let stream_type = Rc::clone(&stream.stream_type);
         let has_body = head.get("content-length").is_some() || head.get("transfer-encoding").is_some();
         stream.txn = Transaction { asked: true, has_body, ..Transaction::default() };
         stream.wants_tx = false;
+        self.h1_take_request(id, head);
+        self.tell(id, StreamState::ServerTxn);
+    }
+
+    /// What a request says becomes metadata, and nothing of what was there before remains.
+    pub(in crate::secure_stream::transport) fn h1_take_request(&mut self, id: StreamId, head: &Head) {
+        let Ok(stream) = self.live_mut(id) else { return };
+        let stream_type = Rc::clone(&stream.stream_type);
         stream.metadata.clear();
         take_mapped(head, &stream_type, &mut stream.metadata);
         let method = head.method().map_or("", http::Method::as_str);
@@ -56,7 +65,6 @@ impl Core {
             }
         }
         stream.ordinal = stream.ordinal.wrapping_add(1);
-        self.tell(id, StreamState::ServerTxn);
     }
 
     pub(super) fn h1_server_wants_tx(&mut self, id: StreamId, wsi: WsiId) {

@@ -1,0 +1,205 @@
+//! WebSockets: the events of their engine to bindings, and frames around payload. How a connection comes to speak them is in
+//! `upgrade`.
+
+mod upgrade;
+
+pub use upgrade::WsInfo;
+pub(crate) use upgrade::{Asked, answer};
+
+use super::{Framed, Role};
+use crate::cause::{Cause, Phase};
+use crate::context::scratch::{PREFIX_ROOM, Scratch};
+use crate::context::{Context, Core, WsiEvent};
+use crate::secure_stream::RxFlags;
+use crate::wsi::{Flags, WsiId, WsiState};
+use ws::{CloseCode, EncodeError, Engine, Error, Event, Piece};
+
+/// What waits to be sent before the engine is not asked for more: a peer that pings and does not read gets one answer for
+/// all of them (RFC 6455 5.5.3).
+const CONTROLS: usize = 512;
+
+/// Messages that are shorter gain nothing by being deflated.
+const DEFLATED_FROM: usize = 256;
+
+/// A connection after its upgrade.
+#[derive(Debug)]
+pub(crate) struct Ws {
+    engine: Engine,
+    /// What a pong has to say to be the answer to our last ping.
+    ping: Option<[u8; 4]>,
+    sending: Sending,
+    /// Messages go out as binary, not as text.
+    is_binary: bool,
+    prioritize_reads: bool,
+}
+
+/// The message that goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    Nothing,
+    Plain,
+    Deflated,
+}
+
+impl Ws {
+    fn new(engine: Engine, is_binary: bool, prioritize_reads: bool) -> Self {
+        Self { engine, ping: None, sending: Sending::Nothing, is_binary, prioritize_reads }
+    }
+
+    pub(super) fn has_event(&self) -> bool {
+        self.engine.has_event()
+    }
+
+    /// Makes a frame of `payload`. What is deflated goes to `front`, and nothing of it remains to be framed.
+    pub(super) fn frame(
+        &mut self,
+        payload: &mut [u8],
+        is_eom: bool,
+        key: [u8; 4],
+        front: &mut Vec<u8>,
+        scratch: &mut Scratch,
+    ) -> Result<Framed, EncodeError> {
+        let is_first = self.sending == Sending::Nothing;
+        let piece = Piece { is_binary: self.is_binary, is_first, is_last: is_eom };
+        let is_worth_it = !is_eom || payload.len() >= DEFLATED_FROM;
+        let sending = match self.sending {
+            Sending::Nothing if self.engine.deflate().is_some() && is_worth_it => Sending::Deflated,
+            Sending::Nothing => Sending::Plain,
+            under_way => under_way,
+        };
+        let framed = if sending == Sending::Deflated {
+            self.engine.encode_deflated(payload, piece, key, &mut scratch.ws, front)?;
+            Framed { keep: false, ..Framed::BARE }
+        } else {
+            let made = self.engine.frame(payload, piece, key)?;
+            let mut prefix = [0; PREFIX_ROOM];
+            for (to, byte) in prefix.iter_mut().zip(made.as_bytes()) {
+                *to = *byte;
+            }
+            Framed { prefix, prefix_len: made.as_bytes().len(), ..Framed::BARE }
+        };
+        self.sending = if is_eom { Sending::Nothing } else { sending };
+        Ok(framed)
+    }
+}
+
+impl Context {
+    pub(super) fn ws_input(&mut self, id: WsiId, bytes: &mut [u8], scratch: &mut Scratch) -> usize {
+        let mut done = 0;
+        loop {
+            // What an event leads to comes before the next event.
+            if !self.settle() {
+                self.core.schedule(id);
+                return done;
+            }
+            let Some(wsi) = self.core.wsis.get_mut(id) else { return bytes.len() };
+            if wsi.state() != WsiState::Open || wsi.flags.has(Flags::RX_FLOW_OFF) {
+                return done;
+            }
+            let Role::Ws(ws) = &mut wsi.role else { return done };
+            let left = bytes.get_mut(done..).unwrap_or_default();
+            match ws.engine.input(left, &mut scratch.ws) {
+                Ok((0, None)) => return done,
+                Ok((used, event)) => {
+                    done += used;
+                    if let Some(event) = event {
+                        self.ws_event(id, event, left, scratch);
+                    }
+                }
+                Err(error) => {
+                    self.core.ws_failed(id, error);
+                    return bytes.len();
+                }
+            }
+        }
+    }
+
+    fn ws_event(&mut self, id: WsiId, event: Event, input: &[u8], scratch: &mut Scratch) {
+        match event {
+            Event::Payload(piece) => {
+                let payload = piece.bytes(input, &scratch.ws);
+                let flags = RxFlags::new(piece.is_first, piece.is_last);
+                if !payload.is_empty() || flags.is_som() || flags.is_eom() {
+                    self.wsi_event(id, WsiEvent::Message(payload, flags));
+                }
+            }
+            Event::Ping(_) => self.core.ws_output(id),
+            Event::Pong(range) => self.core.ws_pong(id, input.get(range).unwrap_or_default()),
+            Event::Close(code, reason) => {
+                let reason = str::from_utf8(input.get(reason).unwrap_or_default()).unwrap_or_default();
+                self.core.close_flushed(id, Some(Cause::goodbye(code.get(), reason)));
+            }
+        }
+        let may_write = |wsi: &crate::wsi::Wsi| {
+            let reads_first = matches!(&wsi.role, Role::Ws(ws) if ws.prioritize_reads);
+            wsi.flags.has(Flags::WRITABLE) && wsi.flags.has(Flags::WANT_TX) && !reads_first
+        };
+        if self.settle() && self.core.wsis.get(id).is_some_and(may_write) {
+            self.write_turn(id, scratch);
+        }
+    }
+
+    pub(super) fn ws_eof(&mut self, id: WsiId) {
+        let Some(Role::Ws(ws)) = self.core.wsis.get_mut(id).map(|wsi| &mut wsi.role) else { return };
+        match ws.engine.input_eof() {
+            Ok(()) => self.core.close_flushed(id, None),
+            Err(Error::Truncated) => self.core.close(id, Some(Cause::closed(Phase::Established))),
+            Err(error) => self.core.ws_failed(id, error),
+        }
+    }
+}
+
+impl Core {
+    /// The peer is told what it did wrong, by [`Self::ws_goodbye`].
+    fn ws_failed(&mut self, id: WsiId, error: Error) {
+        self.close_flushed(id, Some(Cause::protocol(&error.to_string())));
+    }
+
+    /// What the engine has to say on its own account goes out with the next write.
+    pub(super) fn ws_output(&mut self, id: WsiId) {
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        let Role::Ws(ws) = &mut wsi.role else { return };
+        if !ws.engine.has_output() || wsi.front.len() > CONTROLS {
+            return;
+        }
+        self.spares.lend(&mut wsi.front);
+        let plat = &mut self.plat;
+        ws.engine.poll_output(|| plat.mask_key(), &mut wsi.front);
+        self.wsi_request_flush(id);
+    }
+
+    /// The last words before a connection closes: the answer to the peer's, or to its fault, or our own.
+    pub(super) fn ws_goodbye(&mut self, id: WsiId) {
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        let Role::Ws(ws) = &mut wsi.role else { return };
+        self.spares.lend(&mut wsi.front);
+        let plat = &mut self.plat;
+        ws.engine.poll_output(|| plat.mask_key(), &mut wsi.front);
+        if !ws.engine.tx_done() {
+            let key = plat.mask_key();
+            // Neither a code that may not be sent nor too long a reason.
+            let _ = ws.engine.encode_close(CloseCode::NORMAL, "", key, &mut wsi.front);
+        }
+    }
+
+    /// Asks the peer for a sign of life that only an answer can be.
+    pub(super) fn ws_ping(&mut self, id: WsiId) {
+        let (sign, key) = (self.plat.mask_key(), self.plat.mask_key());
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        let Role::Ws(ws) = &mut wsi.role else { return };
+        self.spares.lend(&mut wsi.front);
+        if ws.engine.encode_ping(&sign, key, &mut wsi.front).is_ok() {
+            ws.ping = Some(sign);
+            self.wsi_request_flush(id);
+        }
+    }
+
+    /// A pong proves something if it answers our ping (RFC 6455 5.5.3: others come unasked).
+    fn ws_pong(&mut self, id: WsiId, payload: &[u8]) {
+        let Some(Role::Ws(ws)) = self.wsis.get_mut(id).map(|wsi| &mut wsi.role) else { return };
+        if ws.ping.is_some_and(|sign| sign == payload) {
+            ws.ping = None;
+            self.validity_confirmed(id);
+        }
+    }
+}
