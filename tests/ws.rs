@@ -220,13 +220,13 @@ impl World {
 
 #[test]
 fn messages_and_their_fragments_go_both_ways_however_they_are_cut_plain_and_over_tls() {
-    let long = "x".repeat(40_000);
-    let messages: [&[&str]; 6] =
-        [&["hello"], &["in", " three ", "pieces"], &[""], &["\u{e9}t\u{e9}"], &[&long], &["end"]];
-    let whole: Vec<String> = messages.iter().map(|pieces| pieces.concat()).collect();
     for link in
         [Link::default(), Link { segment: 1, ..Link::default() }, Link { segment: 7, ..Link::default() }]
     {
+        let long = "x".repeat(if link.segment == 1 { 2_000 } else { 40_000 });
+        let messages: [&[&str]; 6] =
+            [&["hello"], &["in", " three ", "pieces"], &[""], &["\u{e9}t\u{e9}"], &[&long], &["end"]];
+        let whole: Vec<String> = messages.iter().map(|pieces| pieces.concat()).collect();
         for streamtype in ["client", "client_tls", "binary", "reads_first"] {
             let mut world = World::new(link, Peer::echo);
             let log = Log::default();
