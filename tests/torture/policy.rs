@@ -24,13 +24,24 @@ pub(crate) enum Shape {
     Nowhere,
     /// Sends bytes, gets bytes, and is hung up on.
     Raw,
+    /// Sends a message in fragments, gets one, and is hung up on.
+    Ws,
     /// Joins a sink.
     Sink,
 }
 
 impl Shape {
-    pub(crate) const ALL: [Self; 8] =
-        [Self::Get, Self::Post, Self::Refused, Self::Auth, Self::Busy, Self::Nowhere, Self::Raw, Self::Sink];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Get,
+        Self::Post,
+        Self::Refused,
+        Self::Auth,
+        Self::Busy,
+        Self::Nowhere,
+        Self::Raw,
+        Self::Ws,
+        Self::Sink,
+    ];
 
     pub(crate) fn streamtype(self, tls: bool) -> String {
         let suffix = if tls { "_tls" } else { "" };
@@ -50,12 +61,17 @@ impl Shape {
             Self::Busy => r#""http_method": "GET", "http_url": "/busy""#,
             Self::Nowhere => r#""http_method": "GET", "http_url": "/""#,
             Self::Raw => r#""opportunistic": true"#,
+            Self::Ws => r#""http_url": "/ok", "opportunistic": true, "ws_subprotocol": "torture""#,
             Self::Sink => r#""opportunistic": true, "local_sink": true"#,
         }
     }
 
     fn protocol(self) -> &'static str {
-        if self == Self::Raw { "raw" } else { "h1" }
+        match self {
+            Self::Raw => "raw",
+            Self::Ws => "ws",
+            _ => "h1",
+        }
     }
 
     /// The type of the server that it meets.
@@ -106,7 +122,7 @@ fn make() -> String {
                 write!(
                     types,
                     r#"{{ "{name}": {{ "server": true, "endpoint": "{HOST}", "port": {port}, "protocol": "{protocol}",
-                      {identity} "metadata": [ {{ "path": "" }}, {{ "method": "" }} ] }} }},"#
+                      "ws_subprotocol": "torture", {identity} "metadata": [ {{ "path": "" }}, {{ "method": "" }} ] }} }},"#
                 )
                 .unwrap();
             }

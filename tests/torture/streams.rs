@@ -179,7 +179,7 @@ impl Actor {
                 // The timer runs out in the midst of the first exchange.
                 drop(cx.start_timeout(me, Some(Duration::from_micros(1055))));
                 drop(match self.stage.plan.shape {
-                    Shape::Post | Shape::Raw | Shape::Sink => cx.request_tx(me),
+                    Shape::Post | Shape::Raw | Shape::Ws | Shape::Sink => cx.request_tx(me),
                     _ => cx.client_connect(me),
                 });
             }
@@ -264,7 +264,8 @@ impl StreamHandler for Actor {
         let member = self.member.clone();
         member.inside(|| {
             self.note(me, Heard::Tx);
-            if tx.is_som() {
+            let ends_once = matches!(self.stage.plan.shape, Shape::Raw | Shape::Ws);
+            if tx.is_som() && !ends_once {
                 self.sent = 0;
             }
             let at = if tx.is_som() { Moment::TxFirst } else { Moment::TxLater };
@@ -274,7 +275,7 @@ impl StreamHandler for Actor {
                 Some(Answer::DisconnectMe) => return TxFlow::DisconnectMe,
                 Some(Answer::DestroyMe) => return TxFlow::DestroyMe,
             }
-            // Bytes that nobody frames end with the connection.
+            // Where there are no transactions, it ends with the connection.
             if self.sent == 3 {
                 return if self.part == Part::Accepted { TxFlow::DisconnectMe } else { TxFlow::DontSend };
             }
@@ -283,7 +284,7 @@ impl StreamHandler for Actor {
             if self.sent == 3 {
                 tx.end_message();
             }
-            if self.sent < 3 || self.stage.plan.shape == Shape::Raw {
+            if self.sent < 3 || ends_once {
                 drop(cx.request_tx(me));
             }
             TxFlow::Send
@@ -389,6 +390,16 @@ fn moments(shape: Shape, part: Part) -> Vec<Moment> {
             states.extend([S::Connecting, S::EventWaitCancelled, S::Poll, S::Connected, S::Disconnected]);
             moments.extend([Moment::RxMiddle, Moment::TxLater]);
         }
+        Part::Accepted if shape == Shape::Ws => {
+            states.extend([S::Connecting, S::Connected, S::ServerUpgrade, S::Disconnected]);
+            moments.extend(rx);
+            moments.extend(tx);
+        }
+        Part::Client if shape == Shape::Ws => {
+            states.extend([S::Connecting, S::EventWaitCancelled, S::Poll, S::Connected, S::Disconnected]);
+            moments.extend(rx);
+            moments.extend(tx);
+        }
         Part::Accepted => {
             states.extend([S::Connecting, S::Connected, S::ServerTxn, S::Disconnected]);
             moments.extend(tx);
@@ -403,7 +414,7 @@ fn moments(shape: Shape, part: Part) -> Vec<Moment> {
                 Shape::Post => &[S::Poll, S::Connected, S::QosAckRemote, S::Disconnected],
                 Shape::Refused => &[S::User(1404), S::Connected, S::QosNackRemote, S::Disconnected, S::Poll],
                 Shape::Auth => &[S::AuthFailed],
-                Shape::Raw | Shape::Sink => &[],
+                Shape::Raw | Shape::Ws | Shape::Sink => &[],
                 Shape::Busy | Shape::Nowhere => &[S::Unreachable, S::Poll, S::AllRetriesFailed],
             });
             if matches!(shape, Shape::Get | Shape::Post | Shape::Refused) {
@@ -440,7 +451,7 @@ fn torture(shapes: &[Shape], parts: &[Part], tls: bool) {
                         // its own.
                         let asks_on = matches!(act, Act::ClientConnect | Act::RequestTx)
                             && (matches!(answer, Answer::DontSend | Answer::DisconnectMe)
-                                || matches!(shape, Shape::Raw | Shape::Sink));
+                                || matches!(shape, Shape::Raw | Shape::Ws | Shape::Sink));
                         let is_endless = act == Act::CreateAnother || asks_on;
                         for always in [false, true] {
                             if always && (is_endless || tls) {
@@ -479,6 +490,13 @@ fn clients_that_are_refused() {
 fn raw_streams() {
     for tls in [false, true] {
         torture(&[Shape::Raw], &[Part::Client, Part::Server, Part::Accepted], tls);
+    }
+}
+
+#[test]
+fn websocket_streams() {
+    for tls in [false, true] {
+        torture(&[Shape::Ws], &[Part::Client, Part::Server, Part::Accepted], tls);
     }
 }
 
