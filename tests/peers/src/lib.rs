@@ -1,4 +1,4 @@
-//! What the tests against hyper share: certificates, a digest, hyper as a server, a client stream that remembers.
+//! What the tests against hyper and tungstenite share: certificates, a digest, hyper as a server, a client stream that remembers.
 
 pub mod certificates;
 pub mod client_stream;

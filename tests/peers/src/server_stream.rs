@@ -27,6 +27,11 @@ impl StreamServer {
                 certificates.policy()
             ),
         };
+        Self::serve(policy, Server)
+    }
+
+    /// Serves by the stream type `server` of a policy.
+    pub fn serve(policy: String, handler: impl StreamHandler + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn({
@@ -34,7 +39,7 @@ impl StreamServer {
             move || {
                 let mut context = Context::builder().policy(&policy).unwrap().build().unwrap();
                 let port = context.with(|cx| {
-                    let server = cx.create("server", Server).unwrap();
+                    let server = cx.create("server", handler).unwrap();
                     cx.server_address(server).and_then(Address::port).unwrap()
                 });
                 tell.send((port, context.waker())).unwrap();
