@@ -119,6 +119,7 @@ fn an_outage_of_a_thousand_streams_is_one_connection_lost_and_one_made() {
     world.run(200);
     assert!(logs.iter().all(|(_, told, _)| told.borrow().acks() == [(true, 0)]));
     assert_eq!(world.broker.connections, 1);
+    assert_eq!(world.broker.count(SUBSCRIBE), STREAMS.div_ceil(64));
 
     // All have a message on its way when the link goes down.
     world.broker.mute.insert(PUBLISH);

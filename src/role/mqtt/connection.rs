@@ -245,7 +245,7 @@ impl Core {
             let why = "mqtt: a stream left in the midst of its message";
             return self.close(carrier, Some(Cause::policy(why)));
         }
-        self.mqtt_flush(carrier);
+        self.wsi_request_flush(carrier);
         self.mqtt_rx_flow(carrier);
         self.mqtt_more_tx(carrier);
     }

@@ -167,7 +167,8 @@ impl Core {
         let is_granted = subscription.state == State::Granted;
         if is_new || is_more {
             mqtt.unsaid.push_back(filter);
-            self.mqtt_flush(carrier);
+            // Said when the connection is served: with those of others who come at the same time.
+            self.wsi_request_flush(carrier);
         }
         is_granted
     }
