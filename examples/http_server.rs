@@ -1,4 +1,4 @@
-//! A server of the policy's: plain, and TLS when a certificate and its key (PEM files) are given. Serves `GET /`,
+//! A server of the policy's, HTTP/1.1 and HTTP/2: plain, and TLS when a certificate and its key (PEM files) are given. Serves `GET /`,
 //! `GET /bytes/N`, and gives `POST /echo` back what it sends.
 //!
 //! `cargo run --example http_server -- [PORT [TLS_PORT CERT KEY]]`; port 0 is any that is free. Prints where it listens.
@@ -120,7 +120,7 @@ fn pem(path: &str) -> Result<String, Box<dyn std::error::Error>> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let port = args.first().map_or("0", String::as_str);
-    let common = r#""server": true, "endpoint": "127.0.0.1", "protocol": "h1",
+    let common = r#""server": true, "endpoint": "127.0.0.1", "protocol": "h2",
         "metadata": [ { "mime": "content-type:" }, { "method": "" }, { "path": "" } ]"#;
     let policy = match args.get(1..4) {
         Some([tls_port, cert, key]) => format!(

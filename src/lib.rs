@@ -6,7 +6,7 @@
 )]
 // What only some roles use is not unused.
 #![cfg_attr(
-    not(all(feature = "h1", feature = "mqtt", feature = "tls", feature = "ws")),
+    not(all(feature = "h1", feature = "h2", feature = "mqtt", feature = "tls", feature = "ws")),
     allow(
         dead_code,
         unused_imports,

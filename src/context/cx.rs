@@ -241,7 +241,7 @@ impl Cx<'_> {
     /// [`Error::Stale`]; [`Error::NotConnected`].
     pub fn validity_confirm(&mut self, stream: StreamId) -> Result<(), Error> {
         let wsi = self.core.live(stream)?.wsi.ok_or(Error::NotConnected)?;
-        self.core.validity_confirmed(wsi);
+        self.core.validity_confirmed(self.core.parent(wsi).unwrap_or(wsi));
         Ok(())
     }
 
@@ -421,7 +421,8 @@ impl Cx<'_> {
 
     /// Where the peer is.
     pub fn wsi_peer(&self, wsi: WsiId) -> Option<&Address> {
-        self.known(wsi)?.rare.as_ref()?.peer.as_ref()
+        self.known(wsi)?;
+        self.core.with_socket(wsi)?.rare.as_ref()?.peer.as_ref()
     }
 
     /// User code has seen a proof that bytes go both ways (`lws_validity_confirmed`): the connection's validity is counted
@@ -438,12 +439,14 @@ impl Cx<'_> {
     /// The certificate that the peer has shown (DER), where there is TLS and it has.
     #[cfg(feature = "tls")]
     pub fn wsi_peer_certificate(&self, wsi: WsiId) -> Option<&[u8]> {
-        self.known(wsi)?.tls.as_ref()?.peer_certificate()
+        self.known(wsi)?;
+        self.core.with_socket(wsi)?.tls.as_ref()?.peer_certificate()
     }
 
     /// Where this side of a connection is; that of a Unix socket has no name.
     pub fn wsi_local(&self, wsi: WsiId) -> Option<Address> {
-        self.known(wsi)?.socket.as_ref()?.local_address()
+        self.known(wsi)?;
+        self.core.with_socket(wsi)?.socket.as_ref()?.local_address()
     }
 
     /// For the id of a connection that was closed or given back, there is nothing to know.

@@ -378,7 +378,7 @@ impl Context {
     }
 
     fn accept_protocol(&mut self, id: WsiId, vhost: crate::vhost::VhostId) -> bool {
-        let peer = self.core.wsis.get(id).and_then(|wsi| wsi.rare.as_ref()?.peer.clone());
+        let peer = self.core.with_socket(id).and_then(|wsi| wsi.rare.as_ref()?.peer.clone());
         let Some(acceptor) = self.handlers.acceptors.get_mut(vhost) else { return false };
         let Some(protocol) = acceptor.accept(&mut self.core.enter_user(), id, peer.as_ref()) else {
             return false;

@@ -9,6 +9,8 @@ impl Role {
     /// Connections that speak this carry several users.
     pub(crate) fn is_shared(role: ClientRole) -> bool {
         match role {
+            #[cfg(feature = "h2")]
+            ClientRole::H2 => true,
             #[cfg(feature = "mqtt")]
             ClientRole::Mqtt => true,
             _ => false,
@@ -30,6 +32,8 @@ impl Core {
     pub(crate) fn role_started(&mut self, id: WsiId) {
         #[cfg(feature = "mqtt")]
         self.mqtt_start(id);
+        #[cfg(feature = "h2")]
+        self.h2_start(id);
     }
 
     /// Its role is up as well.
@@ -38,30 +42,51 @@ impl Core {
         match &wsi.role {
             #[cfg(feature = "mqtt")]
             Role::Mqtt(mqtt) => wsi.state() == WsiState::Open && mqtt.is_connected(),
+            #[cfg(feature = "h2")]
+            Role::H2(h2) => wsi.state() == WsiState::Open && h2.carries(),
             _ => false,
+        }
+    }
+
+    /// Somebody new shares the connection, and is connected as soon as the role can carry what it has.
+    pub(crate) fn role_child_joined(&mut self, carrier: WsiId, child: WsiId) {
+        #[cfg(feature = "h2")]
+        if self.h2_is(carrier) {
+            return self.h2_admit(carrier);
+        }
+        if self.role_carries(carrier) {
+            self.child_open(child);
         }
     }
 
     pub(crate) fn role_child_left(&mut self, carrier: WsiId, child: WsiId) {
         #[cfg(feature = "mqtt")]
         self.mqtt_child_left(carrier, child);
+        #[cfg(feature = "h2")]
+        self.h2_child_left(carrier, child);
     }
 
     /// The child was not asked already.
     pub(crate) fn role_child_wants_tx(&mut self, carrier: WsiId, child: WsiId) {
         #[cfg(feature = "mqtt")]
         self.mqtt_child_wants_tx(carrier, child);
+        #[cfg(feature = "h2")]
+        self.h2_child_wants_tx(carrier, child);
     }
 
-    pub(crate) fn role_child_rx_flow(&mut self, carrier: WsiId) {
+    pub(crate) fn role_child_rx_flow(&mut self, carrier: WsiId, child: WsiId) {
         #[cfg(feature = "mqtt")]
         self.mqtt_rx_flow(carrier);
+        #[cfg(feature = "h2")]
+        self.h2_child_rx_flow(carrier, child);
     }
 
     /// What is said to a peer before the connection is given up in peace.
     pub(crate) fn role_goodbye(&mut self, carrier: WsiId) {
         #[cfg(feature = "mqtt")]
         self.mqtt_goodbye(carrier);
+        #[cfg(feature = "h2")]
+        self.h2_goodbye(carrier);
     }
 
     /// The last words of a role whose peer answers them, and only then ends the connection.
@@ -83,6 +108,8 @@ impl Core {
         self.mqtt_ping(id);
         #[cfg(feature = "ws")]
         self.ws_ping(id);
+        #[cfg(feature = "h2")]
+        self.h2_ping(id);
     }
 }
 
@@ -93,8 +120,20 @@ impl Context {
         if self.core.mqtt_is(id) {
             return self.mqtt_tx_turn(id, tx);
         }
+        #[cfg(feature = "h2")]
+        if self.core.h2_is(id) {
+            return self.h2_tx_turn(id, tx);
+        }
         let _ = (id, tx);
         TxFlow::DontSend
+    }
+
+    /// One of those that a connection carries has something to do of its own.
+    pub(crate) fn role_serve_child(&mut self, child: WsiId) {
+        #[cfg(feature = "h2")]
+        if let Some(carrier) = self.core.parent(child) {
+            self.h2_serve_child(carrier, child);
+        }
     }
 
     /// The context ends: a peer that minds is told as far as its socket takes it.

@@ -28,25 +28,32 @@ pub(super) fn frame(engine: &mut Engine, len: usize, is_eom: bool) -> Result<Fra
 }
 
 /// RFC 9110 6.6.1: a server with a clock says when it answered, unless the fields do already.
-fn encode_dated<'f: 'd, 'd>(
-    engine: &mut Engine,
-    status: Status,
+pub(super) fn dated<'f: 'd, 'd>(
     fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
     date: &'d [u8],
-    body: BodyLength,
-    out: &mut Vec<u8>,
-) -> Result<(), Error> {
-    let has_date = Cell::new(false);
+    has_date: &Cell<bool>,
+) -> impl Iterator<Item = (&'d [u8], &'d [u8])> {
     let fields = fields.map(|(name, value)| -> (&'d [u8], &'d [u8]) {
         has_date.set(has_date.get() || name.eq_ignore_ascii_case(b"date"));
         (name, value)
     });
-    let date = std::iter::once((&b"Date"[..], date)).filter(|_| !has_date.get());
-    engine.encode_response(status, fields.chain(date), body, out).map_err(|e| Error::Http(e.to_string()))
+    fields.chain(std::iter::once((&b"Date"[..], date)).filter(|_| !has_date.get()))
 }
 
 impl Context {
     pub(super) fn h1_input(&mut self, id: WsiId, bytes: &[u8], scratch: &mut Scratch) -> usize {
+        #[cfg(feature = "h2")]
+        match self.core.h2_preface(id, bytes) {
+            super::h2::Preface::None => {}
+            super::h2::Preface::Part => {
+                self.h1_waits(id, !bytes.is_empty());
+                return 0;
+            }
+            super::h2::Preface::Whole => {
+                self.core.h2_serve(id);
+                return self.h2_input(id, bytes, scratch);
+            }
+        }
         let mut done = 0;
         loop {
             // What an event leads to comes before the next event.
@@ -261,6 +268,10 @@ impl Core {
         fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
         body: BodyLength,
     ) -> Result<(), Error> {
+        #[cfg(feature = "h2")]
+        if self.parent(id).is_some() {
+            return self.h2_request(id, (method, target, host), fields, body);
+        }
         let limit = self.timeouts.response;
         let wsi = self.wsis.get_mut(id).ok_or(Error::Stale)?;
         let state = wsi.state();
@@ -289,6 +300,10 @@ impl Core {
         fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
         body: BodyLength,
     ) -> Result<(), Error> {
+        #[cfg(feature = "h2")]
+        if self.parent(id).is_some() {
+            return self.h2_respond(id, status, fields, body);
+        }
         let wsi = self.wsis.get_mut(id).ok_or(Error::Stale)?;
         let state = wsi.state();
         let Role::H1(engine) = &mut wsi.role else { return Err(Error::WrongRole) };
@@ -296,8 +311,10 @@ impl Core {
             return Err(Error::NotConnected);
         }
         self.spares.lend(&mut wsi.front);
-        let date = self.date.at(self.wall_secs);
-        encode_dated(engine, status, fields, date, body, &mut wsi.front)?;
+        let (date, has_date) = (self.date.at(self.wall_secs), Cell::new(false));
+        engine
+            .encode_response(status, dated(fields, date, &has_date), body, &mut wsi.front)
+            .map_err(|e| Error::Http(e.to_string()))?;
         self.wsi_request_flush(id);
         Ok(())
     }
@@ -308,7 +325,12 @@ impl Core {
     }
 
     /// The message that goes out is complete.
-    pub(crate) fn h1_tx_done(&self, id: WsiId) -> bool {
-        matches!(self.wsis.get(id).map(|wsi| &wsi.role), Some(Role::H1(engine)) if engine.tx_done())
+    pub(crate) fn http_tx_done(&self, id: WsiId) -> bool {
+        match self.wsis.get(id).map(|wsi| &wsi.role) {
+            Some(Role::H1(engine)) => engine.tx_done(),
+            #[cfg(feature = "h2")]
+            Some(Role::Child(_)) => self.h2_tx_done(id),
+            _ => false,
+        }
     }
 }

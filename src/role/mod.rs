@@ -4,6 +4,8 @@
 mod carrier;
 #[cfg(feature = "h1")]
 mod h1;
+#[cfg(feature = "h2")]
+mod h2;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 mod raw;
@@ -36,6 +38,8 @@ pub(crate) enum Role {
     Child(WsiId),
     #[cfg(feature = "h1")]
     H1(Box<::h1::Engine>),
+    #[cfg(feature = "h2")]
+    H2(Box<h2::H2>),
     #[cfg(feature = "mqtt")]
     Mqtt(Box<mqtt::Mqtt>),
     #[cfg(feature = "ws")]
@@ -63,6 +67,8 @@ impl Role {
             ClientRole::Udp => Self::Udp(Box::default()),
             #[cfg(feature = "h1")]
             ClientRole::H1 => Self::H1(Box::new(::h1::Engine::client(::h1::Limits::default()))),
+            #[cfg(feature = "h2")]
+            ClientRole::H2 => Self::H2(Box::new(h2::H2::client())),
             #[cfg(feature = "mqtt")]
             ClientRole::Mqtt => Self::Mqtt(Box::default()),
             // It begins with a request.
@@ -77,6 +83,8 @@ impl Role {
             Self::Listen(_) | Self::Raw(_) | Self::Udp(_) | Self::Child(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.is_paused(),
+            #[cfg(feature = "h2")]
+            Self::H2(_) => false,
             #[cfg(feature = "mqtt")]
             Self::Mqtt(mqtt) => mqtt.is_paused(),
             #[cfg(feature = "ws")]
@@ -90,6 +98,8 @@ impl Role {
             Self::Listen(_) | Self::Raw(_) | Self::Udp(_) | Self::Child(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.has_event(),
+            #[cfg(feature = "h2")]
+            Self::H2(h2) => h2.has_event(),
             #[cfg(feature = "mqtt")]
             Self::Mqtt(mqtt) => mqtt.has_event(),
             #[cfg(feature = "ws")]
@@ -104,6 +114,8 @@ impl Role {
             Self::Listen(_) | Self::Raw(_) | Self::Udp(_) | Self::Child(_) => u64::MAX,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.tx_left().unwrap_or(u64::MAX),
+            #[cfg(feature = "h2")]
+            Self::H2(_) => u64::MAX,
             #[cfg(feature = "mqtt")]
             Self::Mqtt(_) => u64::MAX,
             #[cfg(feature = "ws")]
@@ -117,6 +129,8 @@ impl Role {
             Self::Listen(_) | Self::Raw(_) | Self::Udp(_) | Self::Child(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(_) => false,
+            #[cfg(feature = "h2")]
+            Self::H2(_) => true,
             #[cfg(feature = "mqtt")]
             Self::Mqtt(_) => true,
             #[cfg(feature = "ws")]
@@ -139,6 +153,8 @@ impl Role {
             Self::Listen(_) | Self::Raw(_) | Self::Udp(_) | Self::Child(_) => false,
             #[cfg(feature = "h1")]
             Self::H1(engine) => engine.is_idle() && engine.may_reuse(),
+            #[cfg(feature = "h2")]
+            Self::H2(_) => false,
             #[cfg(feature = "mqtt")]
             Self::Mqtt(_) => false,
             #[cfg(feature = "ws")]
@@ -157,6 +173,8 @@ impl Context {
             Role::Raw(_) => self.raw_input(id, bytes),
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_input(id, bytes, scratch),
+            #[cfg(feature = "h2")]
+            Role::H2(_) => self.h2_input(id, bytes, scratch),
             #[cfg(feature = "mqtt")]
             Role::Mqtt(_) => self.mqtt_input(id, bytes),
             #[cfg(feature = "ws")]
@@ -175,6 +193,8 @@ impl Context {
             }
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_eof(id, scratch),
+            #[cfg(feature = "h2")]
+            Role::H2(_) => self.core.h2_eof(id),
             #[cfg(feature = "mqtt")]
             Role::Mqtt(_) => self.core.close(id, Some(Cause::by_peer())),
             #[cfg(feature = "ws")]
@@ -204,6 +224,11 @@ impl Context {
                     None
                 }
             },
+            #[cfg(feature = "h2")]
+            Role::H2(h2) => Some(h2.frame(len, is_eom).unwrap_or_else(|error| {
+                self.core.h2_cannot_send(id, error);
+                Framed { keep: false, ..Framed::BARE }
+            })),
             #[cfg(feature = "mqtt")]
             Role::Mqtt(mqtt) => {
                 mqtt.written(len);
@@ -230,6 +255,8 @@ impl Context {
             None | Some(Role::Listen(_) | Role::Raw(_) | Role::Udp(_) | Role::Child(_)) => {}
             #[cfg(feature = "h1")]
             Some(Role::H1(_)) => self.core.h1_framed(id),
+            #[cfg(feature = "h2")]
+            Some(Role::H2(_)) => self.h2_framed(id),
             #[cfg(feature = "mqtt")]
             Some(Role::Mqtt(_)) => self.mqtt_framed(id),
             #[cfg(feature = "ws")]
@@ -253,6 +280,8 @@ impl Context {
             }
             #[cfg(feature = "h1")]
             Some(Role::H1(_)) => self.h1_request_timed_out(id),
+            #[cfg(feature = "h2")]
+            Some(Role::H2(_)) => self.core.carrier_retires(id),
             #[cfg(feature = "mqtt")]
             Some(Role::Mqtt(_)) => {
                 self.core.close(id, Some(Cause::timeout(crate::cause::Phase::Established)));
@@ -268,9 +297,13 @@ impl Core {
     pub(crate) fn role_accepted(&mut self, id: WsiId) {
         let Some(wsi) = self.wsis.get(id) else { return };
         match &wsi.role {
-            Role::Listen(_) | Role::Raw(_) | Role::Udp(_) | Role::Child(_) => {}
+            // Its bytes come from the connection that carries it.
+            Role::Child(_) => return,
+            Role::Listen(_) | Role::Raw(_) | Role::Udp(_) => {}
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_serve(id),
+            #[cfg(feature = "h2")]
+            Role::H2(_) => {}
             #[cfg(feature = "mqtt")]
             Role::Mqtt(_) => {}
             #[cfg(feature = "ws")]
@@ -282,9 +315,15 @@ impl Core {
     /// A client's request is not complete yet.
     pub(crate) fn role_is_sending(&self, id: WsiId) -> bool {
         match self.wsis.get(id).map(|wsi| &wsi.role) {
-            None | Some(Role::Listen(_) | Role::Raw(_) | Role::Udp(_) | Role::Child(_)) => false,
+            #[cfg(feature = "h2")]
+            Some(Role::Child(_)) => !self.h2_tx_done(id),
+            #[cfg(not(feature = "h2"))]
+            Some(Role::Child(_)) => false,
+            None | Some(Role::Listen(_) | Role::Raw(_) | Role::Udp(_)) => false,
             #[cfg(feature = "h1")]
             Some(Role::H1(engine)) => !engine.tx_done(),
+            #[cfg(feature = "h2")]
+            Some(Role::H2(_)) => false,
             #[cfg(feature = "mqtt")]
             Some(Role::Mqtt(_)) => false,
             #[cfg(feature = "ws")]
@@ -300,6 +339,8 @@ impl Core {
             Role::Listen(_) | Role::Raw(_) | Role::Udp(_) | Role::Child(_) => {}
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_drained(id),
+            #[cfg(feature = "h2")]
+            Role::H2(_) => self.h2_drained(id),
             #[cfg(feature = "mqtt")]
             Role::Mqtt(_) => self.mqtt_drained(id),
             #[cfg(feature = "ws")]
@@ -314,6 +355,8 @@ impl Core {
             Role::Listen(_) | Role::Raw(_) | Role::Udp(_) | Role::Child(_) => {}
             #[cfg(feature = "h1")]
             Role::H1(_) => self.h1_progress(id),
+            #[cfg(feature = "h2")]
+            Role::H2(_) => self.h2_progress(id),
             #[cfg(feature = "mqtt")]
             Role::Mqtt(_) => self.mqtt_flush(id),
             #[cfg(feature = "ws")]

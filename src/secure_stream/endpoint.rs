@@ -240,6 +240,8 @@ impl Core {
             ClientRole::Raw | ClientRole::Udp => &[],
             #[cfg(feature = "h1")]
             ClientRole::H1 => &[b"http/1.1"],
+            #[cfg(feature = "h2")]
+            ClientRole::H2 => &[b"h2"],
             // What AWS IoT wants to be told on the port that it shares with HTTPS.
             #[cfg(feature = "mqtt")]
             ClientRole::Mqtt if stream_type.mqtt.aws_iot && port == 443 => &[b"x-amzn-mqtt-ca"],
@@ -288,6 +290,8 @@ fn role_of(stream_type: &StreamType) -> Result<ClientRole, Cause> {
     match stream_type.protocol {
         #[cfg(feature = "h1")]
         Some(Protocol::H1) => Ok(ClientRole::H1),
+        #[cfg(feature = "h2")]
+        Some(Protocol::H2) => Ok(ClientRole::H2),
         #[cfg(feature = "mqtt")]
         Some(Protocol::Mqtt) => Ok(ClientRole::Mqtt),
         #[cfg(feature = "raw")]

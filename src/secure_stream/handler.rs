@@ -178,6 +178,15 @@ impl<'a> Tx<'a> {
         self.ordinal = ordinal;
     }
 
+    /// There is room for no more than this.
+    #[cfg(feature = "h2")]
+    pub(crate) fn narrow(&mut self, most: usize) {
+        let buffer = std::mem::take(&mut self.buffer);
+        let len = buffer.len().min(most);
+        self.buffer = buffer.get_mut(..len).unwrap_or_default();
+        self.limit = self.limit.min(len);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.state.len == 0
     }

@@ -62,6 +62,8 @@ fn server_role(stream_type: &StreamType) -> Result<ServerRole, Error> {
     match stream_type.protocol {
         #[cfg(feature = "h1")]
         Some(Protocol::H1) => Ok(ServerRole::H1),
+        #[cfg(feature = "h2")]
+        Some(Protocol::H2) => Ok(ServerRole::Http),
         #[cfg(feature = "raw")]
         Some(Protocol::Raw) => Ok(ServerRole::Raw),
         // It begins with a request.

@@ -28,6 +28,8 @@ pub(crate) struct Session {
     phase: Phase,
     /// Plaintext that was decrypted and not read yet.
     plain: usize,
+    /// Ciphertext that has to wait until that is read.
+    held: Vec<u8>,
     peer_closed: bool,
 }
 
@@ -52,12 +54,12 @@ pub(crate) enum PlainRead {
 impl Session {
     fn new(mut connection: Connection) -> Self {
         connection.set_buffer_limit(Some(BUFFERED));
-        Self { phase: Phase::Up(connection), plain: 0, peer_closed: false }
+        Self { phase: Phase::Up(connection), plain: 0, held: Vec::new(), peer_closed: false }
     }
 
     /// A server's side that takes its identity by [`Self::choose`], once [`Self::asked`] is there.
     pub(crate) fn undecided() -> Self {
-        Self { phase: Phase::Hello(Box::default()), plain: 0, peer_closed: false }
+        Self { phase: Phase::Hello(Box::default()), plain: 0, held: Vec::new(), peer_closed: false }
     }
 
     /// The client has said whom it means.
@@ -86,8 +88,7 @@ impl Session {
         }
     }
 
-    /// Takes ciphertext, and says how much of it: less than all only while plaintext waits to be read, or the choice of an
-    /// identity to be made.
+    /// Takes ciphertext, and says how much of it: less than all only while the choice of an identity waits to be made.
     pub(crate) fn read_tls(&mut self, ciphertext: &[u8]) -> Result<usize, TlsError> {
         let connection = match &mut self.phase {
             Phase::Hello(hello) => return hello.input(ciphertext),
@@ -99,7 +100,10 @@ impl Session {
                 Ok(0) => break,
                 Ok(_) => {}
                 // The TLS library holds as much plaintext as it wants to.
-                Err(_) if self.plain > 0 => break,
+                Err(_) if self.plain > 0 => {
+                    self.held.extend_from_slice(left);
+                    left = &[];
+                }
                 Err(error) => return Err(TlsError::Protocol(error.to_string())),
             }
             let state = connection.process_new_packets().map_err(|error| TlsError::from_rustls(&error))?;
@@ -109,10 +113,21 @@ impl Session {
         Ok(ciphertext.len() - left.len())
     }
 
+    /// Moves ciphertext that had to wait into `out`, for [`Self::read_tls`]: no more than that was given at a time.
+    pub(crate) fn take_held(&mut self, out: &mut [u8]) -> Option<usize> {
+        let held = std::mem::take(&mut self.held);
+        out.get_mut(..held.len()).filter(|to| !to.is_empty())?.copy_from_slice(&held);
+        Some(held.len())
+    }
+
     /// Moves plaintext into `out`.
     pub(crate) fn read_plain(&mut self, out: &mut [u8]) -> PlainRead {
         if self.plain == 0 {
-            return if self.peer_closed { PlainRead::CloseNotify } else { PlainRead::Empty };
+            return if self.peer_closed && self.held.is_empty() {
+                PlainRead::CloseNotify
+            } else {
+                PlainRead::Empty
+            };
         }
         let Some(connection) = self.up() else { return PlainRead::Empty };
         match connection.reader().read(out) {
@@ -131,7 +146,7 @@ impl Session {
 
     /// Plaintext waits to be read, or the peer's goodbye to be heard.
     pub(crate) fn has_plain(&self) -> bool {
-        self.plain > 0
+        self.plain > 0 || !self.held.is_empty()
     }
 
     /// Encrypts as much of `plain` as is taken at a time, and appends it to `out`. Returns how much that was.
@@ -183,7 +198,7 @@ impl Session {
     }
 
     /// The protocol that both sides agreed on (RFC 7301).
-    #[cfg(test)]
+    #[cfg(any(test, feature = "h2"))]
     pub(crate) fn alpn(&mut self) -> Option<&[u8]> {
         self.up()?.alpn_protocol()
     }

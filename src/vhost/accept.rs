@@ -26,12 +26,21 @@ impl Core {
     /// The client's first message has to say which vhost it means: several could be meant.
     fn is_undecided(&self, vhost: VhostId) -> bool {
         let Some(vhost) = self.vhosts.get(vhost) else { return false };
+        // Which of its users it is for, a connection of several has to say with each of its messages.
+        #[cfg(feature = "h2")]
+        if vhost.role == crate::ServerRole::Http {
+            return true;
+        }
         vhost.role.names_vhost() && self.vhosts_of(vhost.listener).is_some_and(|vhosts| vhosts.len() > 1)
     }
 
     /// An accepted connection is up. It finds its user now, or when it has said whom it means.
     pub(crate) fn find_user(&mut self, id: WsiId) {
         let Some(vhost) = self.wsis.get(id).and_then(|wsi| wsi.vhost) else { return self.close(id, None) };
+        #[cfg(feature = "h2")]
+        if self.h2_is_agreed(id) {
+            return self.schedule(id);
+        }
         let is_decided = self.wsis.get(id).is_some_and(Wsi::is_tls);
         if is_decided || !self.is_undecided(vhost) {
             self.effects.push_back(Effect::Accept(id));
@@ -61,6 +70,27 @@ impl Core {
         }
         self.effects.push_back(Effect::Accept(id));
         true
+    }
+
+    /// Clients of this vhost may speak HTTP/2.
+    #[cfg(feature = "h2")]
+    pub(crate) fn vhost_speaks_h2(&self, vhost: VhostId) -> bool {
+        self.vhosts.get(vhost).is_some_and(|vhost| vhost.role == crate::ServerRole::Http)
+    }
+
+    /// For which vhost a request is that comes on a connection of several; none when that is not the one whose identity
+    /// TLS has shown (RFC 9110 7.4).
+    #[cfg(feature = "h2")]
+    pub(crate) fn vhost_of_request(&self, id: WsiId, asked: Option<&str>) -> Option<VhostId> {
+        let wsi = self.wsis.get(id)?;
+        let present = wsi.vhost?;
+        let listener = self.vhosts.get(present).map(|vhost| vhost.listener);
+        match listener.and_then(|listener| self.select_vhost(listener, asked)) {
+            Some((meant, Match::First)) if wsi.is_tls() && meant != present => Some(present),
+            Some((meant, _)) if meant == present || !wsi.is_tls() => Some(meant),
+            Some(_) => None,
+            None => Some(present),
+        }
     }
 
     /// The TLS identity of the vhost that a client's hello asks for.

@@ -20,6 +20,9 @@ pub enum ServerRole {
     /// HTTP/1.1.
     #[cfg(feature = "h1")]
     H1,
+    /// HTTP/2 and HTTP/1.1: by ALPN where there is TLS, else by what the client says first.
+    #[cfg(feature = "h2")]
+    Http,
 }
 
 impl ServerRole {
@@ -30,6 +33,8 @@ impl ServerRole {
             Self::Raw => &[],
             #[cfg(feature = "h1")]
             Self::H1 => &[b"http/1.1", b"http/1.0"],
+            #[cfg(feature = "h2")]
+            Self::Http => &[b"h2", b"http/1.1", b"http/1.0"],
         }
     }
 
@@ -38,6 +43,9 @@ impl ServerRole {
             Self::Raw => Role::Raw(raw::Engine::new()),
             #[cfg(feature = "h1")]
             Self::H1 => Role::H1(Box::new(::h1::Engine::server(::h1::Limits::default()))),
+            // Until the client is known to speak HTTP/2.
+            #[cfg(feature = "h2")]
+            Self::Http => Role::H1(Box::new(::h1::Engine::server(::h1::Limits::default()))),
         }
     }
 
@@ -47,6 +55,8 @@ impl ServerRole {
             Self::Raw => false,
             #[cfg(feature = "h1")]
             Self::H1 => true,
+            #[cfg(feature = "h2")]
+            Self::Http => true,
         }
     }
 }

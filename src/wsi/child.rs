@@ -30,9 +30,7 @@ impl Core {
         if self.wsis.get(carrier).is_some_and(|wsi| wsi.deadline.is(Wait::Pooled)) {
             self.wait_no_more(carrier);
         }
-        if self.role_carries(carrier) {
-            self.child_open(child);
-        }
+        self.role_child_joined(carrier, child);
         child
     }
 
@@ -53,6 +51,11 @@ impl Core {
         self.effects.push_back(Effect::Established(child));
     }
 
+    /// The connection that has the socket: this one, or what carries it.
+    pub(crate) fn with_socket(&self, id: WsiId) -> Option<&Wsi> {
+        self.wsis.get(self.parent(id).unwrap_or(id))
+    }
+
     /// The connection that carries this one.
     pub(crate) fn parent(&self, child: WsiId) -> Option<WsiId> {
         match self.wsis.get(child)?.role {
@@ -63,13 +66,18 @@ impl Core {
 
     /// Nobody new comes to a connection that is going away.
     pub(super) fn carrier_leaves(&mut self, carrier: WsiId) {
+        self.carrier_hides(carrier);
+        self.role_left(carrier);
+    }
+
+    /// Who comes now gets another connection.
+    pub(crate) fn carrier_hides(&mut self, carrier: WsiId) {
         let key = self.wsis.get(carrier).and_then(|wsi| wsi.rare.as_ref()?.pool_key.clone());
         if let Some(key) = key
             && self.carriers.get(&key) == Some(&carrier)
         {
             self.carriers.remove(&key);
         }
-        self.role_left(carrier);
     }
 
     /// The connection is gone, and so is what it carried.
@@ -94,11 +102,19 @@ impl Core {
         if !self.role_carries(carrier) {
             return self.close(carrier, None);
         }
-        let idle = self.timeouts.pool_idle;
-        if idle.is_zero() && wsi.unsent.is_empty() {
+        if self.timeouts.pool_idle.is_zero() && !wsi.flags.has(Flags::ACCEPTED) && wsi.unsent.is_empty() {
             return self.carrier_retires(carrier);
         }
-        self.wait_for(carrier, Wait::Pooled, idle);
+        self.carrier_idles(carrier);
+    }
+
+    /// A connection without users waits for the next.
+    pub(crate) fn carrier_idles(&mut self, carrier: WsiId) {
+        if self.wsis.get(carrier).is_some_and(|wsi| wsi.flags.has(Flags::ACCEPTED)) {
+            self.role_wait(carrier, Wait::KeepAlive, self.timeouts.keep_alive);
+        } else {
+            self.role_wait(carrier, Wait::Pooled, self.timeouts.pool_idle);
+        }
     }
 
     /// A connection that nobody uses says goodbye and goes.
@@ -116,7 +132,7 @@ impl Core {
             wsi.flags.set(Flags::RX_FLOW_OFF);
         }
         match self.parent(id) {
-            Some(parent) => self.role_child_rx_flow(parent),
+            Some(parent) => self.role_child_rx_flow(parent, id),
             None if on => self.schedule(id),
             None => {}
         }

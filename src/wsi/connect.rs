@@ -45,6 +45,10 @@ pub enum ClientRole {
     /// HTTP/1.1.
     #[cfg(feature = "h1")]
     H1,
+    /// HTTP/2: by ALPN where there is TLS, else by prior knowledge. Those that are the same to the server share the
+    /// connection; each is a stream of it, for one request after the other.
+    #[cfg(feature = "h2")]
+    H2,
     /// MQTT 3.1.1, for secure streams: those that are the same to the server share the connection. User code of its own
     /// it does not serve, and closes at once.
     #[cfg(feature = "mqtt")]

@@ -213,6 +213,18 @@ impl Wsi {
         false
     }
 
+    /// Both sides have agreed by TLS on HTTP/2 (RFC 9113 3.2). Without TLS there is nothing to agree on.
+    #[cfg(all(feature = "h2", feature = "tls"))]
+    pub(crate) fn has_agreed_on_h2(&mut self) -> bool {
+        self.tls.as_mut().is_none_or(|tls| tls.alpn() == Some(b"h2"))
+    }
+
+    #[cfg(all(feature = "h2", not(feature = "tls")))]
+    #[allow(clippy::unused_self)]
+    pub(crate) fn has_agreed_on_h2(&mut self) -> bool {
+        true
+    }
+
     /// The role can take no bytes at present: somebody else has to move first.
     pub(crate) fn is_rx_paused(&self) -> bool {
         self.flags.has(Flags::RX_FLOW_OFF) || self.role.is_rx_paused()

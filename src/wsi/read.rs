@@ -46,6 +46,7 @@ impl Context {
             WsiState::Handshaking => {}
             WsiState::Open if matches!(wsi.role, Role::Listen(_)) => self.serve_listener(id),
             WsiState::Open if matches!(wsi.role, Role::Udp(_)) => self.serve_udp(id),
+            WsiState::Open if matches!(wsi.role, Role::Child(_)) => self.role_serve_child(id),
             WsiState::Open => self.serve_open(id),
             WsiState::Flushing => {
                 let mut scratch = std::mem::take(&mut self.scratch);
@@ -154,7 +155,11 @@ impl Context {
                 PlainRead::CloseNotify => return Got::Eof,
                 PlainRead::Empty => {}
             }
-            let len = match self.core.receive_raw(id, &mut scratch.rx) {
+            let got = match tls.take_held(&mut scratch.rx) {
+                Some(len) => Got::Bytes(len),
+                None => self.core.receive_raw(id, &mut scratch.rx),
+            };
+            let len = match got {
                 Got::Bytes(len) => len,
                 Got::Eof => {
                     // RFC 8446 6.1: an end without close_notify may be an attacker's.

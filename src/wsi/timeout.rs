@@ -118,10 +118,12 @@ impl Context {
             Wait::Send => self.core.close(id, Some(Cause::timeout(Phase::Established))),
             Wait::Response => self.core.close(id, Some(Cause::timeout(Phase::Answering))),
             Wait::Request => self.request_timed_out(id),
-            Wait::KeepAlive => self.core.close_flushed(id, None),
-            Wait::Pooled if self.core.wsis.get(id).is_some_and(|wsi| wsi.binding == Binding::Carrier) => {
+            Wait::KeepAlive | Wait::Pooled
+                if self.core.wsis.get(id).is_some_and(|wsi| wsi.binding == Binding::Carrier) =>
+            {
                 self.core.carrier_retires(id);
             }
+            Wait::KeepAlive => self.core.close_flushed(id, None),
             Wait::Pooled => self.core.close(id, None),
             Wait::Linger => self.core.remove(id),
         }

@@ -183,6 +183,12 @@ impl Engine {
         }
     }
 
+    /// How many requests can be sent before one that is open is over.
+    pub fn places(&self) -> usize {
+        let most = self.peer.streams as usize;
+        self.can_open().map_or(0, |()| most.saturating_sub(self.streams.len()))
+    }
+
     /// Appends the head of a request, and begins its stream.
     ///
     /// # Errors

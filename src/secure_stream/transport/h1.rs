@@ -1,4 +1,4 @@
-//! Streams over HTTP/1.1: a transaction is a request and its response; metadata are headers.
+//! Streams over HTTP/1.1 and HTTP/2: a transaction is a request and its response; metadata are headers.
 
 mod client;
 mod server;
@@ -51,6 +51,8 @@ impl Context {
     fn h1_rx(&mut self, id: StreamId, payload: &[u8]) {
         let Ok(stream) = self.core.live_mut(id) else { return };
         let som = !std::mem::replace(&mut stream.txn.rx_begun, true);
+        // Over HTTP/2 no field has to say so before.
+        stream.txn.has_body = true;
         self.call_rx(id, payload, RxFlags::new(som, false));
     }
 
@@ -80,7 +82,7 @@ impl Context {
         if is_server && !stream.txn.answered && !self.core.h1_answer(id, wsi, sent.len as u64, sent.is_eom) {
             return TxFlow::DontSend;
         }
-        let is_done = self.core.h1_tx_done(wsi);
+        let is_done = self.core.http_tx_done(wsi);
         let Ok(stream) = self.core.live_mut(id) else { return TxFlow::DontSend };
         stream.txn.tx_begun = true;
         // The answer to HEAD is over with its head, whatever else there would be.

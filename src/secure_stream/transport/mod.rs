@@ -29,6 +29,8 @@ pub(super) fn check(stream_type: &StreamType) -> Result<(), Error> {
     match stream_type.protocol {
         #[cfg(feature = "h1")]
         Some(Protocol::H1) => {}
+        #[cfg(feature = "h2")]
+        Some(Protocol::H2) => {}
         #[cfg(feature = "mqtt")]
         Some(Protocol::Mqtt) => mqtt::check(stream_type).or_else(|why| refuse(why.into()))?,
         #[cfg(feature = "raw")]
@@ -56,7 +58,7 @@ pub(super) fn check(stream_type: &StreamType) -> Result<(), Error> {
 pub(super) fn is_repeatable(stream: &SecureStream) -> bool {
     match stream.stream_type.protocol {
         #[cfg(feature = "h1")]
-        Some(Protocol::H1) => h1::is_repeatable(stream),
+        Some(Protocol::H1 | Protocol::H2) => h1::is_repeatable(stream),
         #[cfg(feature = "ws")]
         Some(Protocol::Ws) => ws::is_repeatable(stream),
         _ => false,
@@ -82,8 +84,10 @@ impl Context {
             Some(Protocol::Ws) => self.ws_client_event(id, wsi, event),
             #[cfg(all(feature = "h1", not(feature = "ws")))]
             Some(Protocol::H1) if is_accepted => self.h1_server_event(id, wsi, event),
+            #[cfg(feature = "h2")]
+            Some(Protocol::H2) if is_accepted => self.h1_server_event(id, wsi, event),
             #[cfg(feature = "h1")]
-            Some(Protocol::H1) => self.h1_client_event(id, wsi, event),
+            Some(Protocol::H1 | Protocol::H2) => self.h1_client_event(id, wsi, event),
             #[cfg(feature = "mqtt")]
             Some(Protocol::Mqtt) => self.mqtt_stream_event(id, wsi, event),
             #[cfg(feature = "raw")]
@@ -106,7 +110,7 @@ impl Context {
             #[cfg(feature = "ws")]
             Some(Protocol::Ws) => self.h1_tx(id, wsi, tx),
             #[cfg(feature = "h1")]
-            Some(Protocol::H1) => self.h1_tx(id, wsi, tx),
+            Some(Protocol::H1 | Protocol::H2) => self.h1_tx(id, wsi, tx),
             #[cfg(feature = "mqtt")]
             Some(Protocol::Mqtt) => self.mqtt_tx(id, wsi, tx),
             #[cfg(feature = "raw")]
@@ -141,7 +145,7 @@ impl Core {
             #[cfg(feature = "ws")]
             _ if self.speaks_ws(wsi) => self.wsi_request_tx(wsi),
             #[cfg(feature = "h1")]
-            Some(Protocol::H1) => self.h1_wants_tx(id, wsi),
+            Some(Protocol::H1 | Protocol::H2) => self.h1_wants_tx(id, wsi),
             #[cfg(feature = "mqtt")]
             Some(Protocol::Mqtt) => self.wsi_request_tx(wsi),
             #[cfg(feature = "raw")]

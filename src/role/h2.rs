@@ -1,0 +1,373 @@
+//! HTTP/2: a connection whose streams are children, each of which is to its user what a connection over HTTP/1.1 is. Here
+//! is what they share, and where its events go.
+
+mod children;
+mod sending;
+
+use super::{Framed, Role};
+use crate::cause::{Cause, Phase};
+use crate::context::scratch::{PREFIX_ROOM, Scratch};
+use crate::context::{Context, Core, WsiEvent};
+use crate::http::Head;
+use crate::wsi::{Binding, Family, Flags, Wait, WsiId, WsiState};
+use h2::{Code, EncodeError, Engine, Event, Limits, StreamId};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+/// Bytes that may wait to be sent before the peer is not listened to any more: one that does not read is not answered.
+const FRONT_MOST: usize = 64 * 1024;
+
+/// What a stream that finds its user by its request has to say before that: taken in, and three states.
+const FIRST_EFFECTS: usize = 4;
+
+/// What every client says first (RFC 9113 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How much of a client's preface is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Preface {
+    None,
+    Part,
+    Whole,
+}
+
+/// Where the message is at that a child receives.
+#[derive(Debug, Default)]
+enum Incoming {
+    #[default]
+    Arriving,
+    /// All of it is there, and its user takes nothing now: what came behind it waits.
+    Held(Box<Head>),
+    Ended,
+}
+
+/// What a child that is open has under way.
+#[derive(Debug, Default)]
+struct Exchange {
+    /// None before it has sent its request.
+    stream: Option<StreamId>,
+    incoming: Incoming,
+}
+
+/// What the users of a connection share.
+#[derive(Debug)]
+pub(crate) struct H2 {
+    engine: Engine,
+    is_server: bool,
+    /// Everything below is up, and the peer is known to speak this.
+    is_started: bool,
+    children: BTreeMap<StreamId, WsiId>,
+    exchanges: HashMap<WsiId, Exchange>,
+    /// Exchanges that have no stream yet: a place is kept for each.
+    unasked: usize,
+    /// Those that want to send, and those of them for which there is no room.
+    queue: VecDeque<WsiId>,
+    blocked: Vec<WsiId>,
+    /// Whose payload it is that is being framed.
+    sending: Option<(WsiId, StreamId)>,
+}
+
+impl H2 {
+    pub(super) fn client() -> Self {
+        Self::new(Engine::client(Limits::default()), false)
+    }
+
+    fn server() -> Self {
+        Self { is_started: true, ..Self::new(Engine::server(Limits::default()), true) }
+    }
+
+    fn new(engine: Engine, is_server: bool) -> Self {
+        Self {
+            engine,
+            is_server,
+            is_started: false,
+            children: BTreeMap::new(),
+            exchanges: HashMap::new(),
+            unasked: 0,
+            queue: VecDeque::new(),
+            blocked: Vec::new(),
+            sending: None,
+        }
+    }
+
+    pub(super) fn has_event(&self) -> bool {
+        self.engine.has_event()
+    }
+
+    /// Takes requests, though perhaps not at once.
+    pub(super) fn carries(&self) -> bool {
+        self.is_started && (self.is_server || self.engine.can_open() != Err(EncodeError::Ending))
+    }
+
+    fn stream_of(&self, child: WsiId) -> Option<StreamId> {
+        self.exchanges.get(&child)?.stream
+    }
+
+    /// Lets the engine frame a payload; a message whose declared length is reached is over, said or not.
+    pub(super) fn frame(&mut self, len: usize, is_eom: bool) -> Result<Framed, EncodeError> {
+        let nothing = Framed { keep: false, ..Framed::BARE };
+        let Some((_, stream)) = self.sending else { return Ok(nothing) };
+        let is_eom = is_eom || self.engine.tx_left(stream) == Some(len as u64);
+        let frame = match self.engine.frame(stream, len, is_eom) {
+            Ok(frame) if frame.is_suppressed() => return Ok(nothing),
+            Ok(frame) => frame,
+            // The peer wants no more of it.
+            Err(EncodeError::Stream) => return Ok(nothing),
+            Err(error) => return Err(error),
+        };
+        let mut prefix = [0; PREFIX_ROOM];
+        let from = frame.prefix();
+        for (to, byte) in prefix.iter_mut().zip(from) {
+            *to = *byte;
+        }
+        Ok(Framed { prefix, prefix_len: from.len().min(PREFIX_ROOM), suffix: &[], keep: true })
+    }
+}
+
+impl Core {
+    pub(super) fn h2_is(&self, id: WsiId) -> bool {
+        matches!(self.wsis.get(id).map(|wsi| &wsi.role), Some(Role::H2(_)))
+    }
+
+    /// The role of a connection that has users; none while it is on its way out.
+    fn h2_mut(&mut self, id: WsiId) -> Option<&mut H2> {
+        let wsi = self.wsis.get_mut(id).filter(|wsi| wsi.state() == WsiState::Open)?;
+        match &mut wsi.role {
+            Role::H2(h2) => Some(h2),
+            _ => None,
+        }
+    }
+
+    /// The connection is there: if its server speaks HTTP/2, requests may go out at once (RFC 9113 3.4).
+    pub(super) fn h2_start(&mut self, id: WsiId) {
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        let is_agreed = wsi.has_agreed_on_h2();
+        let Role::H2(h2) = &mut wsi.role else { return };
+        if !is_agreed {
+            return self.close(id, Some(Cause::protocol("the server does not speak HTTP/2 (ALPN)")));
+        }
+        h2.is_started = true;
+        self.h2_flush(id);
+        self.h2_admit(id);
+    }
+
+    /// A client has agreed by TLS on HTTP/2: the connection takes its streams.
+    pub(crate) fn h2_is_agreed(&mut self, id: WsiId) -> bool {
+        let is_agreed = self.wsis.get_mut(id).is_some_and(|wsi| wsi.is_tls() && wsi.has_agreed_on_h2());
+        if is_agreed {
+            self.h2_serve(id);
+        }
+        is_agreed
+    }
+
+    /// Whether a client without TLS begins to speak HTTP/2 on a connection that has no user yet.
+    pub(super) fn h2_preface(&self, id: WsiId, bytes: &[u8]) -> Preface {
+        let Some(wsi) = self.wsis.get(id).filter(|wsi| wsi.binding == Binding::None) else {
+            return Preface::None;
+        };
+        if wsi.is_tls() || !wsi.vhost.is_some_and(|vhost| self.vhost_speaks_h2(vhost)) {
+            Preface::None
+        } else if bytes.starts_with(PREFACE) {
+            Preface::Whole
+        } else if PREFACE.starts_with(bytes) {
+            Preface::Part
+        } else {
+            Preface::None
+        }
+    }
+
+    pub(super) fn h2_serve(&mut self, id: WsiId) {
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        wsi.role = Role::H2(Box::new(H2::server()));
+        wsi.binding = Binding::Carrier;
+        self.families.insert(id, Family::new());
+        self.role_wait(id, Wait::Request, self.timeouts.request);
+        self.h2_flush(id);
+    }
+
+    /// Sends what the protocol itself has to say, before the next payload.
+    fn h2_flush(&mut self, id: WsiId) {
+        let Some(wsi) = self.wsis.get_mut(id).filter(|wsi| wsi.state() == WsiState::Open) else { return };
+        let Role::H2(h2) = &mut wsi.role else { return };
+        // Where more waits than that, the engine bounds the rest.
+        if h2.engine.has_output() && wsi.front.len() <= FRONT_MOST {
+            self.spares.lend(&mut wsi.front);
+            h2.engine.poll_output(&mut wsi.front);
+            self.wsi_request_flush(id);
+        }
+    }
+
+    /// Something was sent: a peer that was not listened to because it did not read is heard again.
+    pub(super) fn h2_progress(&mut self, id: WsiId) {
+        self.h2_flush(id);
+        let Some(wsi) = self.wsis.get_mut(id).filter(|wsi| matches!(wsi.role, Role::H2(_))) else { return };
+        if wsi.flags.has(Flags::RX_FLOW_OFF) && wsi.front.len() + wsi.unsent.len() <= FRONT_MOST {
+            wsi.flags.clear(Flags::RX_FLOW_OFF);
+            self.schedule(id);
+        }
+    }
+
+    /// A peer that held up our sending has taken all that there was.
+    pub(super) fn h2_drained(&mut self, id: WsiId) {
+        if self.families.get(&id).is_some_and(|family| family.is_empty()) {
+            self.carrier_idles(id);
+        }
+        self.h2_progress(id);
+    }
+
+    /// Asks the peer for a sign of life.
+    pub(super) fn h2_ping(&mut self, id: WsiId) {
+        if let Some(h2) = self.h2_mut(id) {
+            h2.engine.ping([0; 8]);
+            self.h2_flush(id);
+        }
+    }
+
+    /// Tells the peer that no more streams are taken.
+    pub(super) fn h2_goodbye(&mut self, id: WsiId) {
+        if let Some(h2) = self.h2_mut(id) {
+            h2.engine.go_away(Code::NO_ERROR);
+            self.h2_flush(id);
+        }
+    }
+
+    fn h2_fail(&mut self, id: WsiId, error: h2::Error) {
+        self.h2_flush(id);
+        self.close_flushed(id, Some(Cause::protocol(&error.to_string())));
+    }
+
+    /// What a user had to send is not what it had announced.
+    pub(super) fn h2_cannot_send(&mut self, id: WsiId, error: EncodeError) {
+        if let Some((child, _)) = self.h2_mut(id).and_then(|h2| h2.sending.take()) {
+            self.close(child, Some(Cause::protocol(&error.to_string())));
+        }
+    }
+
+    pub(super) fn h2_eof(&mut self, id: WsiId) {
+        let Some(h2) = self.h2_mut(id) else { return };
+        if h2.exchanges.is_empty() {
+            return self.close_flushed(id, None);
+        }
+        let cause = if h2.is_server { Cause::by_peer() } else { Cause::closed(Phase::Answering) };
+        self.close(id, Some(cause));
+    }
+}
+
+impl Context {
+    pub(super) fn h2_input(&mut self, id: WsiId, bytes: &[u8], scratch: &mut Scratch) -> usize {
+        let mut done = 0;
+        loop {
+            // What an event leads to comes before the next event.
+            if !self.settle() || self.core.effects_left < FIRST_EFFECTS {
+                self.core.schedule(id);
+                break;
+            }
+            let now = self.core.now.as_us();
+            let Some(wsi) = self.core.wsis.get_mut(id) else { return bytes.len() };
+            if wsi.state() != WsiState::Open {
+                return bytes.len();
+            }
+            if wsi.front.len() + wsi.unsent.len() > FRONT_MOST {
+                wsi.flags.set(Flags::RX_FLOW_OFF);
+                break;
+            }
+            let Role::H2(h2) = &mut wsi.role else { return bytes.len() };
+            let left = bytes.get(done..).unwrap_or_default();
+            match h2.engine.input(now, left, &mut scratch.head) {
+                Ok((0, None)) => break,
+                Ok((used, event)) => {
+                    done += used;
+                    if let Some(event) = event {
+                        self.h2_event(id, event, left.get(..used).unwrap_or_default(), &scratch.head);
+                    }
+                }
+                Err(error) => {
+                    self.core.h2_fail(id, error);
+                    return bytes.len();
+                }
+            }
+        }
+        self.core.h2_flush(id);
+        done
+    }
+
+    fn h2_event(&mut self, id: WsiId, event: Event, piece: &[u8], head: &Head) {
+        match event {
+            Event::Request { stream } => self.h2_request_event(id, stream, head),
+            Event::Informational { stream } | Event::Response { stream } => {
+                let Some(child) = self.core.h2_child(id, stream) else { return };
+                if let Some(wsi) = self.core.wsis.get_mut(child) {
+                    wsi.flags.set(Flags::GOT_RX);
+                }
+                self.core.h2_wait_for_more(child);
+                self.wsi_event(child, WsiEvent::Response(head));
+            }
+            Event::Body { stream, range } => {
+                let piece = piece.get(range).unwrap_or_default();
+                if let Some(child) = self.core.h2_child(id, stream) {
+                    self.h2_body(child, piece);
+                }
+            }
+            Event::End { stream } => {
+                if let Some(child) = self.core.h2_child(id, stream) {
+                    self.h2_end(id, child, head);
+                }
+            }
+            Event::Reset { stream, code } => self.core.h2_was_reset(id, stream, code),
+            Event::Failed { stream, error } => {
+                if let Some(child) = self.core.h2_child(id, stream) {
+                    self.core.close(child, Some(Cause::protocol(&error.to_string())));
+                }
+            }
+            Event::Window { stream } => self.core.h2_unblock(id, stream),
+            Event::Settings => {
+                self.core.h2_unblock(id, None);
+                self.core.h2_admit(id);
+            }
+            Event::Pong { .. } => self.core.validity_confirmed(id),
+            Event::GoAway { last, code } => self.core.h2_went_away(id, last, code),
+        }
+    }
+
+    /// A client has begun a stream: it gets a user, who hears of it before it hears of the request.
+    fn h2_request_event(&mut self, id: WsiId, stream: StreamId, head: &Head) {
+        let Some(child) = self.core.h2_new_child(id, stream, head) else { return };
+        self.settle();
+        if self.core.wsis.get(child).is_none() {
+            return;
+        }
+        self.core.h2_wait_for_more(child);
+        self.wsi_event(child, WsiEvent::Request(head));
+        self.settle();
+        self.core.h2_continue(id, stream);
+    }
+
+    fn h2_body(&mut self, child: WsiId, piece: &[u8]) {
+        let Some(wsi) = self.core.wsis.get_mut(child) else { return };
+        if wsi.flags.has(Flags::RX_FLOW_OFF) || !wsi.rest.is_empty() {
+            // No more than the window that it was granted before.
+            self.core.spares.lend(&mut wsi.rest);
+            return wsi.rest.extend_from_slice(piece);
+        }
+        self.core.h2_wait_for_more(child);
+        self.wsi_event(child, WsiEvent::Rx(piece));
+    }
+
+    fn h2_end(&mut self, id: WsiId, child: WsiId, trailers: &Head) {
+        let Some(wsi) = self.core.wsis.get(child) else { return };
+        let is_held = wsi.flags.has(Flags::RX_FLOW_OFF) || !wsi.rest.is_empty();
+        let Some(exchange) = self.core.h2_mut(id).and_then(|h2| h2.exchanges.get_mut(&child)) else { return };
+        if is_held {
+            exchange.incoming = Incoming::Held(Box::new(trailers.clone()));
+            return;
+        }
+        exchange.incoming = Incoming::Ended;
+        self.h2_tell_end(child, trailers);
+    }
+
+    fn h2_tell_end(&mut self, child: WsiId, trailers: &Head) {
+        self.core.role_wait(child, Wait::Nothing, Duration::ZERO);
+        self.wsi_event(child, WsiEvent::End(trailers));
+        self.core.h2_child_progress(child);
+    }
+}

@@ -1,0 +1,245 @@
+//! Streams as children: how they begin, how they end, and what they take in meanwhile.
+
+use super::{Exchange, Incoming};
+use crate::cause::Cause;
+use crate::context::scratch::RX_SIZE;
+use crate::context::{Context, Core, Effect, WsiEvent};
+use crate::http::{BodyLength, Head, Status};
+use crate::role::Role;
+use crate::wsi::{Binding, Flags, Wait, Wsi, WsiId, WsiState};
+use h2::{Code, EncodeError, StreamId};
+use std::time::Duration;
+
+impl Core {
+    /// Whose stream this is.
+    pub(super) fn h2_child(&mut self, id: WsiId, stream: StreamId) -> Option<WsiId> {
+        self.h2_mut(id)?.children.get(&stream).copied()
+    }
+
+    /// Opens those that wait, as many as the server takes (RFC 9113 5.1.2). What cannot come here any more goes elsewhere.
+    pub(in crate::role) fn h2_admit(&mut self, id: WsiId) {
+        let Some(h2) = self.h2_mut(id).filter(|h2| h2.is_started && !h2.is_server) else { return };
+        if h2.engine.can_open() == Err(EncodeError::Ending) {
+            return self.h2_move_on(id, u32::MAX, &Cause::by_peer());
+        }
+        let places = h2.engine.places().saturating_sub(h2.unasked);
+        if places == 0 {
+            return;
+        }
+        let Some(family) = self.families.get(&id) else { return };
+        let is_waiting =
+            |child: &WsiId| self.wsis.get(*child).is_some_and(|wsi| wsi.state() == WsiState::Connecting);
+        let admitted: Vec<_> = family.iter().copied().filter(is_waiting).take(places).collect();
+        for child in admitted {
+            if let Some(h2) = self.h2_mut(id) {
+                h2.unasked += 1;
+                h2.exchanges.insert(child, Exchange::default());
+            }
+            self.child_open(child);
+        }
+    }
+
+    /// The row of a stream that a client has begun; none when there is nobody it could be for.
+    pub(super) fn h2_new_child(&mut self, id: WsiId, stream: StreamId, head: &Head) -> Option<WsiId> {
+        let asked = head.authority().and_then(|name| str::from_utf8(name).ok());
+        let Some(vhost) = self.vhost_of_request(id, asked) else {
+            self.h2_answer(id, stream, Status::MISDIRECTED_REQUEST);
+            return None;
+        };
+        if self.wsis.len() >= self.max_connections {
+            self.h2_mut(id)?.engine.reset(stream, Code::REFUSED_STREAM);
+            return None;
+        }
+        let mut wsi = Wsi::new(None, Role::Child(id), Binding::None, WsiState::Open);
+        wsi.vhost = Some(vhost);
+        let child = self.wsis.insert(wsi);
+        self.families.entry(id).or_default().insert(child);
+        self.role_wait(id, Wait::Nothing, Duration::ZERO);
+        let h2 = self.h2_mut(id)?;
+        h2.children.insert(stream, child);
+        h2.exchanges.insert(child, Exchange { stream: Some(stream), ..Exchange::default() });
+        self.effects.push_back(Effect::Accept(child));
+        Some(child)
+    }
+
+    /// A whole response without a body, to a request that nobody is told of.
+    fn h2_answer(&mut self, id: WsiId, stream: StreamId, status: Status) {
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        let Role::H2(h2) = &mut wsi.role else { return };
+        self.spares.lend(&mut wsi.front);
+        let body = BodyLength::Known(0);
+        if h2.engine.encode_response(stream, status, std::iter::empty(), body, &mut wsi.front).is_err() {
+            return;
+        }
+        h2.engine.reset(stream, Code::NO_ERROR);
+        self.wsi_request_flush(id);
+    }
+
+    /// The peer has some time for its next piece, if there is to be one.
+    pub(super) fn h2_wait_for_more(&mut self, child: WsiId) {
+        let Some(h2) = self.parent(child).and_then(|id| self.h2_mut(id)) else { return };
+        let is_server = h2.is_server;
+        if h2.stream_of(child).is_none_or(|stream| h2.engine.rx_done(stream)) {
+            self.role_wait(child, Wait::Nothing, Duration::ZERO);
+        } else if is_server {
+            self.role_wait(child, Wait::Request, self.timeouts.request);
+        } else {
+            self.role_wait(child, Wait::Response, self.timeouts.response);
+        }
+    }
+
+    /// A server's stream is over when both messages are.
+    pub(super) fn h2_child_progress(&mut self, child: WsiId) {
+        let Some(id) = self.parent(child) else { return };
+        let Some(h2) = self.h2_mut(id).filter(|h2| h2.is_server) else { return };
+        let Some(Exchange { stream: Some(stream), incoming: Incoming::Ended }) = h2.exchanges.get(&child)
+        else {
+            return;
+        };
+        if h2.engine.tx_done(*stream) {
+            self.close(child, None);
+        }
+    }
+
+    /// A child's row has gone: what is left of its stream is of no use to anybody.
+    pub(in crate::role) fn h2_child_left(&mut self, id: WsiId, child: WsiId) {
+        let Some(h2) = self.h2_mut(id) else { return };
+        if let Some(exchange) = h2.exchanges.remove(&child) {
+            match exchange.stream {
+                Some(stream) => {
+                    h2.children.remove(&stream);
+                    // RFC 9113 8.1: after a whole response the rest of the request is just not wanted.
+                    let is_answered = h2.is_server && h2.engine.tx_done(stream);
+                    let code = if is_answered { Code::NO_ERROR } else { Code::CANCEL };
+                    h2.engine.reset(stream, code);
+                }
+                None => h2.unasked = h2.unasked.saturating_sub(1),
+            }
+        }
+        h2.sending = h2.sending.filter(|(sender, _)| *sender != child);
+        h2.blocked.retain(|other| *other != child);
+        let is_over = h2.engine.is_drained() && h2.exchanges.is_empty();
+        self.h2_flush(id);
+        if is_over && self.families.get(&id).is_some_and(|family| family.is_empty()) {
+            return self.close_flushed(id, None);
+        }
+        self.h2_admit(id);
+    }
+
+    /// `RST_STREAM`.
+    pub(super) fn h2_was_reset(&mut self, id: WsiId, stream: StreamId, code: Code) {
+        let Some(child) = self.h2_child(id, stream) else { return };
+        let Some(h2) = self.h2_mut(id) else { return };
+        let is_server = h2.is_server;
+        let is_whole =
+            h2.exchanges.get(&child).is_some_and(|exchange| !matches!(exchange.incoming, Incoming::Arriving));
+        if !is_server && is_whole && code == Code::NO_ERROR {
+            return;
+        }
+        if !is_server && code == Code::REFUSED_STREAM {
+            self.h2_may_go_again(child);
+        }
+        let is_cancelled = is_server && matches!(code, Code::CANCEL | Code::NO_ERROR);
+        let cause = if is_cancelled {
+            Cause::by_peer()
+        } else {
+            Cause::protocol(&format!("the peer reset the stream: {}", code.name()))
+        };
+        self.close(child, Some(cause));
+    }
+
+    /// `GOAWAY`: who comes now goes to another connection, and so do those that the server has not looked at (RFC 9113
+    /// 6.8).
+    pub(super) fn h2_went_away(&mut self, id: WsiId, last: u32, code: Code) {
+        let Some(h2) = self.h2_mut(id).filter(|h2| !h2.is_server) else { return };
+        let is_over = h2.exchanges.is_empty();
+        self.carrier_hides(id);
+        let cause = match code {
+            Code::NO_ERROR => Cause::by_peer(),
+            code => Cause::protocol(&format!("the peer leaves: {}", code.name())),
+        };
+        self.h2_move_on(id, last, &cause);
+        if is_over && self.h2_mut(id).is_some() {
+            self.close_flushed(id, Some(cause));
+        }
+    }
+
+    /// Ends the children whose requests can be sent again, because nobody has seen them.
+    fn h2_move_on(&mut self, id: WsiId, last: u32, cause: &Cause) {
+        self.carrier_hides(id);
+        for child in self.families.get(&id).cloned().unwrap_or_default() {
+            let Some(h2) = self.h2_mut(id) else { return };
+            if h2.stream_of(child).is_none_or(|stream| stream.get() > last) {
+                self.h2_may_go_again(child);
+                self.close(child, Some(cause.clone()));
+            }
+        }
+    }
+
+    fn h2_may_go_again(&mut self, child: WsiId) {
+        if let Some(wsi) = self.wsis.get_mut(child) {
+            wsi.flags.set(Flags::REUSED);
+            wsi.flags.clear(Flags::GOT_RX);
+        }
+    }
+
+    /// A user takes payload again, or none for now: then its stream is granted nothing more, and the others go on.
+    pub(in crate::role) fn h2_child_rx_flow(&mut self, id: WsiId, child: WsiId) {
+        let Some(wsi) = self.wsis.get(child) else { return };
+        let (is_off, has_rest) = (wsi.flags.has(Flags::RX_FLOW_OFF), !wsi.rest.is_empty());
+        let Some(h2) = self.h2_mut(id) else { return };
+        let Some(exchange) = h2.exchanges.get(&child) else { return };
+        let has_end = matches!(exchange.incoming, Incoming::Held(_));
+        let Some(stream) = exchange.stream else { return };
+        if is_off {
+            h2.engine.hold_credit(stream);
+            // It is not the peer who is slow.
+            return self.role_wait(child, Wait::Nothing, Duration::ZERO);
+        }
+        if has_rest || has_end {
+            return self.schedule(child);
+        }
+        h2.engine.release_credit(stream);
+        self.h2_wait_for_more(child);
+        self.h2_flush(id);
+    }
+}
+
+impl Context {
+    /// A child has something to do without a word from its peer: give out what was held back, or go.
+    pub(in crate::role) fn h2_serve_child(&mut self, id: WsiId, child: WsiId) {
+        loop {
+            if !self.settle() {
+                return self.core.schedule(child);
+            }
+            let Some(wsi) = self.core.wsis.get_mut(child) else { return };
+            if wsi.flags.has(Flags::RX_FLOW_OFF) {
+                return;
+            }
+            if wsi.rest.is_empty() {
+                break;
+            }
+            let mut rest = std::mem::take(&mut wsi.rest);
+            let len = rest.len().min(RX_SIZE);
+            self.wsi_event(child, WsiEvent::Rx(rest.get(..len).unwrap_or_default()));
+            rest.drain(..len);
+            match self.core.wsis.get_mut(child) {
+                Some(wsi) if !rest.is_empty() => wsi.rest = rest,
+                _ => self.core.spares.take_back(&mut rest),
+            }
+        }
+        let Some(h2) = self.core.h2_mut(id) else { return };
+        let Some(exchange) = h2.exchanges.get_mut(&child) else { return };
+        match std::mem::take(&mut exchange.incoming) {
+            Incoming::Held(trailers) => {
+                exchange.incoming = Incoming::Ended;
+                self.h2_tell_end(child, &trailers);
+            }
+            incoming => {
+                exchange.incoming = incoming;
+                self.core.h2_child_rx_flow(id, child);
+                self.core.h2_child_progress(child);
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Heads of requests and responses, and whose turn it is to send payload. Those that want to are asked in turn, each for as
+//! much as its window and the connection's have room for (RFC 9113 5.2).
+
+use super::{Exchange, Incoming};
+use crate::context::scratch::TX_SIZE;
+use crate::context::{Context, Core};
+use crate::error::Error;
+use crate::http::{BodyLength, Method, Status};
+use crate::role::Role;
+use crate::role::h1::dated;
+use crate::secure_stream::{Tx, TxFlow};
+use crate::wsi::{Flags, Wait, WsiId, WsiState};
+use h2::{Request, StreamId};
+use std::cell::Cell;
+
+/// A frame that fits into one TLS record, its head included.
+const ROOM_MOST: usize = TX_SIZE - 9;
+
+impl Core {
+    /// Sends the head of a request, and begins a stream for it.
+    pub(in crate::role) fn h2_request<'a>(
+        &mut self,
+        child: WsiId,
+        request: (Method, &[u8], &[u8]),
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        body: BodyLength,
+    ) -> Result<(), Error> {
+        let row = self.wsis.get(child).ok_or(Error::Stale)?;
+        let (state, flags) = (row.state(), row.flags);
+        let Role::Child(id) = row.role else { return Err(Error::WrongRole) };
+        let wsi = self.wsis.get_mut(id).ok_or(Error::Stale)?;
+        let is_tls = wsi.is_tls();
+        let Role::H2(h2) = &mut wsi.role else { return Err(Error::WrongRole) };
+        let Some(exchange) = h2.exchanges.get_mut(&child).filter(|_| state == WsiState::Open) else {
+            return Err(Error::NotConnected);
+        };
+        if exchange.stream.is_some_and(|stream| !h2.engine.rx_done(stream) || !h2.engine.tx_done(stream)) {
+            return Err(Error::Http("the request before this one is not over".into()));
+        }
+        let (method, target, host) = request;
+        let scheme: &[u8] = if is_tls { b"https" } else { b"http" };
+        let request = Request::new(method, scheme, host, target);
+        self.spares.lend(&mut wsi.front);
+        let stream = h2
+            .engine
+            .encode_request(&request, fields, body, &mut wsi.front)
+            .map_err(|error| Error::Http(error.to_string()))?;
+        match exchange.stream {
+            Some(old) => drop(h2.children.remove(&old)),
+            None => h2.unasked = h2.unasked.saturating_sub(1),
+        }
+        *exchange = Exchange { stream: Some(stream), incoming: Incoming::Arriving };
+        h2.children.insert(stream, child);
+        if flags.has(Flags::RX_FLOW_OFF) {
+            h2.engine.hold_credit(stream);
+        }
+        // The server may have left this connection while the request was on its way (RFC 9113 8.7).
+        if stream.get() > 1
+            && let Some(row) = self.wsis.get_mut(child)
+        {
+            row.flags.set(Flags::REUSED);
+        }
+        self.role_wait(child, Wait::Response, self.timeouts.response);
+        if flags.has(Flags::WANT_TX) {
+            self.h2_child_wants_tx(id, child);
+        }
+        self.wsi_request_flush(id);
+        Ok(())
+    }
+
+    /// Sends the head of a response. Where that is all, the stream ends when its user has had its say.
+    pub(in crate::role) fn h2_respond<'a>(
+        &mut self,
+        child: WsiId,
+        status: Status,
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        body: BodyLength,
+    ) -> Result<(), Error> {
+        let Some(id) = self.parent(child) else { return Err(Error::WrongRole) };
+        let wsi = self.wsis.get_mut(id).ok_or(Error::Stale)?;
+        let Role::H2(h2) = &mut wsi.role else { return Err(Error::WrongRole) };
+        let Some(stream) = h2.stream_of(child) else { return Err(Error::NotConnected) };
+        self.spares.lend(&mut wsi.front);
+        let (date, has_date) = (self.date.at(self.wall_secs), Cell::new(false));
+        h2.engine
+            .encode_response(stream, status, dated(fields, date, &has_date), body, &mut wsi.front)
+            .map_err(|error| Error::Http(error.to_string()))?;
+        if h2.engine.tx_done(stream) {
+            self.schedule(child);
+        }
+        self.wsi_request_flush(id);
+        Ok(())
+    }
+
+    /// RFC 9110 10.1.1: a client that waits for leave to send its body gets it, unless the response is there already.
+    pub(super) fn h2_continue(&mut self, id: WsiId, stream: StreamId) {
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        let Role::H2(h2) = &mut wsi.role else { return };
+        if h2.engine.expects_continue(stream)
+            && h2.engine.encode_informational(stream, Status::CONTINUE, &mut wsi.front).is_ok()
+        {
+            self.wsi_request_flush(id);
+        }
+    }
+
+    /// The message that a child sends is complete.
+    pub(in crate::role) fn h2_tx_done(&self, child: WsiId) -> bool {
+        let Some(id) = self.parent(child) else { return true };
+        let Some(Role::H2(h2)) = self.wsis.get(id).map(|wsi| &wsi.role) else { return true };
+        h2.stream_of(child).is_some_and(|stream| h2.engine.tx_done(stream))
+    }
+
+    pub(in crate::role) fn h2_child_wants_tx(&mut self, id: WsiId, child: WsiId) {
+        if let Some(h2) = self.h2_mut(id) {
+            h2.queue.push_back(child);
+            self.wsi_request_tx(id);
+        }
+    }
+
+    /// Whose turn it is, and how much there is room for.
+    fn h2_next_sender(&mut self, id: WsiId) -> Option<(WsiId, usize)> {
+        loop {
+            let h2 = self.h2_mut(id)?;
+            h2.sending = None;
+            let child = h2.queue.pop_front()?;
+            // One without a stream is in the queue again when it has sent its request.
+            let Some(stream) = h2.stream_of(child) else { continue };
+            let is_done = h2.engine.tx_done(stream);
+            let room = h2.engine.tx_room(stream);
+            let left = h2.engine.tx_left(stream).and_then(|left| usize::try_from(left).ok());
+            if room == 0 && !is_done {
+                if !h2.blocked.contains(&child) {
+                    h2.blocked.push(child);
+                }
+                self.role_wait(child, Wait::Send, self.timeouts.send);
+                continue;
+            }
+            h2.sending = Some((child, stream));
+            let Some(wsi) = self.wsis.get_mut(child).filter(|wsi| wsi.flags.has(Flags::WANT_TX)) else {
+                continue;
+            };
+            wsi.flags.clear(Flags::WANT_TX);
+            if !is_done {
+                return Some((child, room.min(left.unwrap_or(ROOM_MOST)).min(ROOM_MOST)));
+            }
+        }
+    }
+
+    /// There is room on a stream, or for all of them.
+    pub(super) fn h2_unblock(&mut self, id: WsiId, stream: Option<StreamId>) {
+        let which = stream.and_then(|stream| self.h2_child(id, stream));
+        if stream.is_some() && which.is_none() {
+            return;
+        }
+        let Some(h2) = self.h2_mut(id) else { return };
+        let is_meant = |child: &mut WsiId| which.is_none_or(|which| which == *child);
+        let unblocked: Vec<_> = h2.blocked.extract_if(.., is_meant).collect();
+        h2.queue.extend(&unblocked);
+        for child in unblocked {
+            self.h2_wait_for_more(child);
+        }
+        self.h2_more_tx(id);
+    }
+
+    fn h2_more_tx(&mut self, id: WsiId) {
+        if self.h2_mut(id).is_some_and(|h2| !h2.queue.is_empty()) {
+            self.wsi_request_tx(id);
+        }
+    }
+}
+
+impl Context {
+    /// One of those who share the connection fills the buffer.
+    pub(in crate::role) fn h2_tx_turn(&mut self, id: WsiId, tx: &mut Tx<'_>) -> TxFlow {
+        let Some((child, room)) = self.core.h2_next_sender(id) else { return TxFlow::DontSend };
+        tx.narrow(room);
+        let flow = self.ask_tx(child, tx);
+        if flow != TxFlow::Send {
+            if let Some(h2) = self.core.h2_mut(id) {
+                h2.sending = None;
+            }
+            self.core.h2_more_tx(id);
+        }
+        flow
+    }
+
+    /// A piece of a message is on its way.
+    pub(in crate::role) fn h2_framed(&mut self, id: WsiId) {
+        let sent = self.core.h2_mut(id).and_then(|h2| h2.sending.take());
+        if let Some((child, _)) = sent {
+            if self.core.h2_mut(id).is_some_and(|h2| h2.is_server) {
+                self.core.h2_child_progress(child);
+            } else {
+                self.core.h2_wait_for_more(child);
+            }
+        }
+        self.core.h2_more_tx(id);
+        self.core.h2_progress(id);
+    }
+}
