@@ -52,7 +52,7 @@ impl Core {
     pub(crate) fn role_child_joined(&mut self, carrier: WsiId, child: WsiId) {
         #[cfg(feature = "h2")]
         if self.h2_is(carrier) {
-            return self.h2_admit(carrier);
+            return self.h2_child_joined(carrier, child);
         }
         if self.role_carries(carrier) {
             self.child_open(child);

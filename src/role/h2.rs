@@ -56,8 +56,12 @@ pub(crate) struct H2 {
     is_server: bool,
     /// Everything below is up, and the peer is known to speak this.
     is_started: bool,
+    /// A message of the peer's has come to its end: it may leave when it thinks that all is over.
+    is_proven: bool,
     children: BTreeMap<StreamId, WsiId>,
     exchanges: HashMap<WsiId, Exchange>,
+    /// Those for which the server has no place, or that came before it was there.
+    waiting: VecDeque<WsiId>,
     /// Exchanges that have no stream yet: a place is kept for each.
     unasked: usize,
     /// Those that want to send, and those of them for which there is no room.
@@ -81,8 +85,10 @@ impl H2 {
             engine,
             is_server,
             is_started: false,
+            is_proven: false,
             children: BTreeMap::new(),
             exchanges: HashMap::new(),
+            waiting: VecDeque::new(),
             unasked: 0,
             queue: VecDeque::new(),
             blocked: Vec::new(),
@@ -356,7 +362,9 @@ impl Context {
     fn h2_end(&mut self, id: WsiId, child: WsiId, trailers: &Head) {
         let Some(wsi) = self.core.wsis.get(child) else { return };
         let is_held = wsi.flags.has(Flags::RX_FLOW_OFF) || !wsi.rest.is_empty();
-        let Some(exchange) = self.core.h2_mut(id).and_then(|h2| h2.exchanges.get_mut(&child)) else { return };
+        let Some(h2) = self.core.h2_mut(id) else { return };
+        h2.is_proven = true;
+        let Some(exchange) = h2.exchanges.get_mut(&child) else { return };
         if is_held {
             exchange.incoming = Incoming::Held(Box::new(trailers.clone()));
             return;

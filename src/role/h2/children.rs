@@ -16,6 +16,14 @@ impl Core {
         self.h2_mut(id)?.children.get(&stream).copied()
     }
 
+    /// A user comes to share the connection.
+    pub(in crate::role) fn h2_child_joined(&mut self, id: WsiId, child: WsiId) {
+        if let Some(Role::H2(h2)) = self.wsis.get_mut(id).map(|wsi| &mut wsi.role) {
+            h2.waiting.push_back(child);
+            self.h2_admit(id);
+        }
+    }
+
     /// Opens those that wait, as many as the server takes (RFC 9113 5.1.2). What cannot come here any more goes elsewhere.
     pub(in crate::role) fn h2_admit(&mut self, id: WsiId) {
         let Some(h2) = self.h2_mut(id).filter(|h2| h2.is_started && !h2.is_server) else { return };
@@ -23,18 +31,11 @@ impl Core {
             return self.h2_move_on(id, u32::MAX, &Cause::by_peer());
         }
         let places = h2.engine.places().saturating_sub(h2.unasked);
-        if places == 0 {
-            return;
-        }
-        let Some(family) = self.families.get(&id) else { return };
-        let is_waiting =
-            |child: &WsiId| self.wsis.get(*child).is_some_and(|wsi| wsi.state() == WsiState::Connecting);
-        let admitted: Vec<_> = family.iter().copied().filter(is_waiting).take(places).collect();
-        for child in admitted {
-            if let Some(h2) = self.h2_mut(id) {
-                h2.unasked += 1;
-                h2.exchanges.insert(child, Exchange::default());
-            }
+        for _ in 0..places {
+            let Some(h2) = self.h2_mut(id) else { return };
+            let Some(child) = h2.waiting.pop_front() else { return };
+            h2.unasked += 1;
+            h2.exchanges.insert(child, Exchange::default());
             self.child_open(child);
         }
     }
@@ -104,8 +105,9 @@ impl Core {
     /// A child's row has gone: what is left of its stream is of no use to anybody.
     pub(in crate::role) fn h2_child_left(&mut self, id: WsiId, child: WsiId) {
         let Some(h2) = self.h2_mut(id) else { return };
-        if let Some(exchange) = h2.exchanges.remove(&child) {
-            match exchange.stream {
+        match h2.exchanges.remove(&child) {
+            None => h2.waiting.retain(|other| *other != child),
+            Some(exchange) => match exchange.stream {
                 Some(stream) => {
                     h2.children.remove(&stream);
                     // RFC 9113 8.1: after a whole response the rest of the request is just not wanted.
@@ -114,7 +116,7 @@ impl Core {
                     h2.engine.reset(stream, code);
                 }
                 None => h2.unasked = h2.unasked.saturating_sub(1),
-            }
+            },
         }
         h2.sending = h2.sending.filter(|(sender, _)| *sender != child);
         h2.blocked.retain(|other| *other != child);
@@ -167,6 +169,9 @@ impl Core {
     /// Ends the children whose requests can be sent again, because nobody has seen them.
     fn h2_move_on(&mut self, id: WsiId, last: u32, cause: &Cause) {
         self.carrier_hides(id);
+        if let Some(h2) = self.h2_mut(id) {
+            h2.waiting.clear();
+        }
         for child in self.families.get(&id).cloned().unwrap_or_default() {
             let Some(h2) = self.h2_mut(id) else { return };
             if h2.stream_of(child).is_none_or(|stream| stream.get() > last) {

@@ -55,7 +55,7 @@ impl Core {
             h2.engine.hold_credit(stream);
         }
         // The server may have left this connection while the request was on its way (RFC 9113 8.7).
-        if stream.get() > 1
+        if h2.is_proven
             && let Some(row) = self.wsis.get_mut(child)
         {
             row.flags.set(Flags::REUSED);
