@@ -4,7 +4,9 @@
 
 use base64::Engine;
 use millstream::sim::{Link, Network};
-use millstream::{Cause, Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow, Us};
+use millstream::{
+    Cause, Context, Cx, Flow, Names, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow, Us,
+};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -162,6 +164,8 @@ fn policy() -> String {
             {{"get_h1": {{{plain}, "protocol": "h1", "http_method": "GET", "http_url": "bytes/${{path}}", {path}}}}},
             {{"get_h1_tls": {{{tls}, "port": 443, "protocol": "h1", "http_method": "GET", "http_url": "bytes/${{path}}", {path}}}}},
             {{"get_old": {{{tls}, "port": 444, "protocol": "h2", "http_method": "GET", "http_url": "bytes/1"}}}},
+            {{"get_named": {{"endpoint": "server.lan", "port": 80, "opportunistic": true, "protocol": "h2", "http_method": "GET",
+                "http_url": "bytes/${{path}}", {path}}}}},
             {{"never": {{{plain}, "protocol": "h2", "http_method": "GET", "http_url": "never"}}}},
             {{"nothing": {{{plain}, "protocol": "h2", "http_method": "GET", "http_url": "nothing"}}}},
             {{"post": {{{plain}, "protocol": "h2", "http_method": "POST", "http_url": "echo"}}}},
@@ -182,8 +186,17 @@ impl World {
         let network = Network::new(1);
         network.set_default_link(link);
         let policy = policy();
-        let context =
-            |address| Context::builder().policy(&policy).unwrap().sim(network.host(address)).build().unwrap();
+        let hosts = Some("10.0.0.1 server.lan\n".to_owned());
+        let names = Names { hosts, servers: vec!["10.0.53.0:53".parse().unwrap()], ..Names::default() };
+        let context = |address| {
+            Context::builder()
+                .policy(&policy)
+                .unwrap()
+                .names(names.clone())
+                .sim(network.host(address))
+                .build()
+                .unwrap()
+        };
         let (mut server, client) = (context("10.0.0.1"), context("10.0.0.2"));
         let served = Rc::default();
         server.with(|cx| {
@@ -218,7 +231,7 @@ impl World {
 fn a_request_is_answered_in_either_version_plain_and_over_tls() {
     use StreamState as S;
     for link in [Link::default(), Link { segment: 1, ..Link::default() }] {
-        for streamtype in ["get", "get_tls", "get_h1", "get_h1_tls"] {
+        for streamtype in ["get", "get_tls", "get_named", "get_h1", "get_h1_tls"] {
             let mut world = World::new(link);
             let log = Log::default();
             world.create(streamtype, "100", Client::new("", &log));

@@ -227,7 +227,10 @@ impl Context {
         };
         let Some(wsi) = core.wsis.get_mut(id) else { return };
         wsi.socket = Some(socket);
-        wsi.role = role;
+        // Of a datagram socket the role knows more than what it is; others have those whom they serve.
+        if matches!(role, Role::Udp(_)) {
+            wsi.role = role;
+        }
         // What was said under the attempt's name is not said again.
         for bit in [Flags::READABLE, Flags::WRITABLE, Flags::READ_CLOSED] {
             if flags.has(bit) {
