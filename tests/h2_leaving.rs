@@ -14,7 +14,9 @@ const POLICY: &str = r#"{"retry": [{"table": {"backoff": [1000], "conceal": 3, "
     "s": [{"get": {"endpoint": "10.0.0.1", "port": 80, "protocol": "h2", "http_method": "GET", "http_url": "${path}",
         "opportunistic": true, "retry": "table", "metadata": [{"path": ""}]}},
     {"post": {"endpoint": "10.0.0.1", "port": 80, "protocol": "h2", "http_method": "POST", "http_url": "x",
-        "opportunistic": true, "retry": "table"}}]}"#;
+        "opportunistic": true, "retry": "table"}},
+    {"generous": {"endpoint": "10.0.0.1", "port": 80, "protocol": "h2", "http_method": "GET", "http_url": "x",
+        "opportunistic": true, "retry": "table", "h2q_oflow_txcr": true}}]}"#;
 
 #[derive(Default)]
 struct Told {
@@ -119,10 +121,16 @@ impl World {
     }
 
     fn ask(&mut self, path: &str) -> Rc<RefCell<Told>> {
+        self.ask_as("get", path)
+    }
+
+    fn ask_as(&mut self, streamtype: &str, path: &str) -> Rc<RefCell<Told>> {
         let told = Rc::<RefCell<Told>>::default();
         self.context.with(|cx| {
-            let id = cx.create("get", Client(Rc::clone(&told))).unwrap();
-            cx.set_metadata(id, "path", path).unwrap();
+            let id = cx.create(streamtype, Client(Rc::clone(&told))).unwrap();
+            if !path.is_empty() {
+                cx.set_metadata(id, "path", path).unwrap();
+            }
             cx.client_connect(id).unwrap();
         });
         told
@@ -273,6 +281,24 @@ fn an_error_of_the_protocol_is_told_to_the_peer_and_is_a_cause() {
     let said = peer.socket.read();
     assert!(said.windows(9).any(|head| head == [0, 0, 8, 7, 0, 0, 0, 0, 0]), "GOAWAY: {said:?}");
     assert!(told.borrow().cause.is_some());
+}
+
+#[test]
+fn a_window_beyond_all_measure_is_an_error_unless_the_policy_knows_of_it() {
+    // WINDOW_UPDATE of the connection by 2^31-1 (RFC 9113 6.9.1).
+    let update = [0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff];
+    for (streamtype, path) in [("get", "x"), ("generous", "")] {
+        let mut world = World::new();
+        let told = world.ask_as(streamtype, path);
+        let mut peer = world.peer(Limits::default());
+        peer.socket.write(&update).unwrap();
+        if streamtype == "generous" {
+            peer.answer(0);
+        }
+        world.run(10);
+        let is_answered = told.borrow().payload == b"/x";
+        assert_eq!(is_answered, streamtype == "generous", "{:?}", told.borrow().cause);
+    }
 }
 
 #[test]

@@ -572,7 +572,7 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
         "h2 peer answers only at END_STREAM",
     )
     .later(),
-    S.flag("h2q_oflow_txcr", |t| &mut t.http.h2q_oflow_txcr, "h2 peer lets its window overflow").later(),
+    S.flag("h2q_oflow_txcr", |t| &mut t.http.h2q_oflow_txcr, "h2 peer lets its window overflow"),
     S.text("ws_subprotocol", |t| &mut t.ws.subprotocol, "client: asked for; server: accepted"),
     S.flag("ws_binary", |t| &mut t.ws.binary, "messages are sent as binary"),
     S.flag("ws_prioritize_reads", |t| &mut t.ws.prioritize_reads, "input goes before output"),

@@ -148,7 +148,15 @@ impl Core {
     pub(super) fn h2_start(&mut self, id: WsiId) {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
         let is_agreed = wsi.has_agreed_on_h2();
+        let saturates = wsi
+            .rare
+            .as_ref()
+            .and_then(|rare| rare.pool_key.as_ref())
+            .is_some_and(|info| info.window_saturates);
         let Role::H2(h2) = &mut wsi.role else { return };
+        if saturates {
+            h2.engine = Engine::client(Limits { saturates, ..Limits::default() });
+        }
         if !is_agreed {
             return self.close(id, Some(Cause::protocol("the server does not speak HTTP/2 (ALPN)")));
         }

@@ -206,6 +206,10 @@ impl Core {
         let role = role_of(stream_type)?;
         let mut info = ClientInfo::new(target, role);
         info.validity = validity_of(stream_type);
+        #[cfg(feature = "h2")]
+        if role == ClientRole::H2 {
+            info.window_saturates = stream_type.http.h2q_oflow_txcr;
+        }
         info.options = options_of(stream_type);
         if is_tls {
             self.add_tls(stream_type, host, port, &mut info)?;

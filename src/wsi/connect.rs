@@ -72,6 +72,9 @@ pub struct ClientInfo {
     pub options: SocketOptions,
     /// How long it may go without a sign of life; `None` leaves that to the context.
     pub validity: Option<super::Validity>,
+    /// The server grants more than there can be of a window (`h2q_oflow_txcr`).
+    #[cfg(feature = "h2")]
+    pub(crate) window_saturates: bool,
     /// Who the client is, to a server that wants to know before anything else.
     #[cfg(feature = "mqtt")]
     pub(crate) mqtt: Option<Box<crate::role::MqttConnect>>,
@@ -87,6 +90,8 @@ impl ClientInfo {
             role,
             options: SocketOptions::default(),
             validity: None,
+            #[cfg(feature = "h2")]
+            window_saturates: false,
             #[cfg(feature = "mqtt")]
             mqtt: None,
         }

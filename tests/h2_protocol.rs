@@ -1,0 +1,107 @@
+//! User code straight on connections serves HTTP/1.1 and HTTP/2 as it is.
+
+#![cfg(feature = "h2")]
+
+use millstream::http::{BodyLength, Head, Method, Status};
+use millstream::sim::Network;
+use millstream::{
+    Address, Cause, ClientInfo, ClientRole, Context, Cx, Flow, ListenInfo, Protocol, ServerRole, Target, Tx,
+    TxFlow, Us, WsiId,
+};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Answers each request with its path.
+#[derive(Default)]
+struct Server(Vec<u8>);
+
+impl Protocol for Server {
+    fn request(&mut self, cx: &mut Cx<'_>, me: WsiId, head: &Head) -> Flow {
+        self.0 = head.path().to_vec();
+        let body = BodyLength::Known(self.0.len() as u64);
+        cx.http_respond(me, Status::OK, &[("x-kind", "echo")], body).unwrap();
+        cx.wsi_request_tx(me).unwrap();
+        assert!(cx.wsi_peer(me).is_some() && cx.wsi_local(me).is_some());
+        Flow::Ok
+    }
+
+    fn rx(&mut self, _: &mut Cx<'_>, _: WsiId, _: &[u8]) -> Flow {
+        Flow::Ok
+    }
+
+    fn writeable(&mut self, _: &mut Cx<'_>, _: WsiId, tx: &mut Tx<'_>) -> TxFlow {
+        tx.write(&self.0);
+        TxFlow::Send
+    }
+}
+
+/// Asks once, and once more on the same connection.
+struct Client {
+    asks: Vec<&'static str>,
+    told: Rc<RefCell<Vec<String>>>,
+}
+
+impl Client {
+    fn ask(&mut self, cx: &mut Cx<'_>, me: WsiId) -> Flow {
+        let Some(path) = self.asks.pop() else {
+            cx.wsi_release(me).unwrap();
+            return Flow::Ok;
+        };
+        cx.http_request(me, Method::Get, path, "server", &[("x-one", "1")], BodyLength::None).unwrap();
+        Flow::Ok
+    }
+}
+
+impl Protocol for Client {
+    fn established(&mut self, cx: &mut Cx<'_>, me: WsiId) -> Flow {
+        self.ask(cx, me)
+    }
+
+    fn response(&mut self, _: &mut Cx<'_>, _: WsiId, head: &Head) -> Flow {
+        let kind = String::from_utf8_lossy(head.get("x-kind").unwrap()).into_owned();
+        self.told.borrow_mut().push(format!("{} {kind}", head.status().unwrap().code()));
+        Flow::Ok
+    }
+
+    fn rx(&mut self, _: &mut Cx<'_>, _: WsiId, payload: &[u8]) -> Flow {
+        self.told.borrow_mut().push(String::from_utf8_lossy(payload).into_owned());
+        Flow::Ok
+    }
+
+    fn end(&mut self, cx: &mut Cx<'_>, me: WsiId, _: &Head) -> Flow {
+        self.ask(cx, me)
+    }
+
+    fn writeable(&mut self, _: &mut Cx<'_>, _: WsiId, _: &mut Tx<'_>) -> TxFlow {
+        TxFlow::DontSend
+    }
+
+    fn closed(&mut self, _: &mut Cx<'_>, _: WsiId, cause: Option<&Cause>) {
+        self.told.borrow_mut().push(format!("closed: {cause:?}"));
+    }
+}
+
+#[test]
+fn the_same_code_asks_and_answers_over_either_version() {
+    for role in [ClientRole::H1, ClientRole::H2] {
+        let network = Network::new(1);
+        let context = |address| Context::builder().sim(network.host(address)).build().unwrap();
+        let (mut server, mut client) = (context("10.0.0.1"), context("10.0.0.2"));
+        let address = Address::Ip("10.0.0.1:80".parse().unwrap());
+        server.with(|cx| {
+            let accept = |_: &mut Cx<'_>, _: WsiId, peer: Option<&Address>| -> Option<Box<dyn Protocol>> {
+                assert!(peer.is_some());
+                Some(Box::<Server>::default())
+            };
+            cx.listen(ListenInfo::new(address.clone(), ServerRole::Http), accept).unwrap();
+        });
+        let told = Rc::default();
+        client.with(|cx| {
+            let info = ClientInfo::new(Target::Address(address), role);
+            cx.connect(&info, Client { asks: vec!["/second", "/first"], told: Rc::clone(&told) });
+        });
+        network.run(&mut [&mut server, &mut client], Us::from_us(1_000_000)).unwrap();
+        assert_eq!(*told.borrow(), ["200 echo", "/first", "200 echo", "/second"], "{role:?}");
+        assert_eq!(client.counters().connected, 1);
+    }
+}
