@@ -24,7 +24,7 @@ const SPARE_SIZE: usize = 64 * 1024;
 pub(crate) struct Scratch {
     /// What came from the socket.
     pub(crate) rx: Vec<u8>,
-    /// What TLS made of it, and of the part of a record that it had before.
+    /// What TLS made of it.
     pub(crate) plain: Vec<u8>,
     /// What goes out: fronts, room, payload, room.
     pub(crate) tx: Vec<u8>,
@@ -43,7 +43,7 @@ impl Scratch {
     pub(crate) fn new() -> Self {
         Self {
             rx: vec![0; RX_SIZE],
-            plain: vec![0; 2 * RX_SIZE],
+            plain: vec![0; RX_SIZE],
             tx: vec![0; FRONT_ROOM + PREFIX_ROOM + TX_SIZE + SUFFIX_ROOM],
             cipher: Vec::new(),
             datagram: Vec::new(),

@@ -56,9 +56,9 @@ impl Dns {
         }
     }
 
-    /// The network that the context is on is asked, and not a table of the simulation's.
+    /// The network that the context is on is asked, or the application's own words, and not a table of the simulation's.
     pub(crate) fn asks_servers(&self) -> bool {
-        !self.names.servers.is_empty()
+        !self.names.servers.is_empty() || self.names.hosts.is_some()
     }
 }
 

@@ -195,3 +195,26 @@ fn what_is_no_hello_is_answered_with_an_alert() {
         assert_eq!(out.first(), Some(&21), "{out:?}");
     }
 }
+
+#[test]
+fn ciphertext_beyond_what_the_library_holds_waits_and_is_not_lost() {
+    let (made, clock) = (make("localhost"), TlsClock::new(NOW));
+    let (client, server) = (client(&made, &clock), server(&made, &clock));
+    let (mut a, mut b) = (client.session("localhost").unwrap(), server.session().unwrap());
+    shuttle(&mut a, &mut b, 1 << 14).unwrap();
+    let payload: Vec<u8> = (0..60_000_u32).map(|byte| byte as u8).collect();
+    let mut cipher = Vec::new();
+    for piece in payload.chunks(7000) {
+        assert_eq!(a.write_plain(piece, &mut cipher).unwrap(), piece.len());
+    }
+    let (mut received, mut buffer) = (Vec::new(), vec![0; 16 * 1024]);
+    for bytes in cipher.chunks(16 * 1024) {
+        assert_eq!(b.read_tls(bytes).unwrap(), bytes.len());
+        loop {
+            received.extend(read_all(&mut b));
+            let Some(len) = b.take_held(&mut buffer) else { break };
+            assert_eq!(b.read_tls(&buffer[..len]).unwrap(), len);
+        }
+    }
+    assert!(received == payload);
+}

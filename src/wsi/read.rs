@@ -168,10 +168,8 @@ impl Context {
                 }
                 other => return other,
             };
-            match self.feed_tls(id, scratch, len) {
-                Some(0) => {}
-                Some(moved) => return Got::Bytes(moved),
-                None => return Got::Gone,
+            if !self.feed_tls(id, scratch, len) {
+                return Got::Gone;
             }
         }
     }

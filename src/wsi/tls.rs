@@ -4,7 +4,7 @@ use super::{Flags, Wait, WsiId, WsiState};
 use crate::cause::Cause;
 use crate::context::scratch::Scratch;
 use crate::context::{Context, Core};
-use crate::tls::{PlainRead, Session, TlsError};
+use crate::tls::{Session, TlsError};
 
 impl Context {
     pub(crate) fn start_handshake(&mut self, id: WsiId, session: Session) {
@@ -36,7 +36,7 @@ impl Context {
             }
             match self.core.receive_for_tls(id, &mut scratch.rx) {
                 Ok(Some(len)) => {
-                    if self.feed_tls(id, scratch, len).is_none() {
+                    if !self.feed_tls(id, scratch, len) {
                         return;
                     }
                 }
@@ -46,39 +46,23 @@ impl Context {
         self.core.schedule(id);
     }
 
-    /// Hands `scratch.rx[..len]` to TLS. The plaintext stays there; when that is more than it holds, `scratch.plain` has the
-    /// first of it, as much as this returns. On a fault the peer is told why, as far as the socket takes it, and the
-    /// connection is closed: `None`.
-    pub(crate) fn feed_tls(&mut self, id: WsiId, scratch: &mut Scratch, len: usize) -> Option<usize> {
-        let wsi = self.core.wsis.get_mut(id)?;
-        let is_open = wsi.state() == WsiState::Open;
-        let tls = wsi.tls.as_mut()?;
+    /// Hands `scratch.rx[..len]` to TLS. On a fault the peer is told why, as far as the socket takes it, and the
+    /// connection is closed: false.
+    pub(crate) fn feed_tls(&mut self, id: WsiId, scratch: &mut Scratch, len: usize) -> bool {
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return false };
+        let Some(tls) = &mut wsi.tls else { return false };
         let bytes = scratch.rx.get(..len).unwrap_or_default();
-        let (mut fed, mut moved) = (tls.read_tls(bytes), 0);
-        // Records that were complete but for a byte, and those behind them.
-        while let (true, Ok(taken)) = (is_open, &fed)
-            && *taken < len
-            && let PlainRead::Data(more) = tls.read_plain(scratch.plain.get_mut(moved..).unwrap_or_default())
-        {
-            moved += more;
-            let taken = *taken;
-            fed = tls.read_tls(bytes.get(taken..).unwrap_or_default()).map(|more| taken + more);
-        }
+        let mut fed = tls.read_tls(bytes);
         wsi.flags.set(Flags::WANT_FLUSH);
         if let (Ok(taken), Some(asked)) = (&fed, tls.asked()) {
             fed = self.core.go_on_as(id, asked.0.as_deref(), bytes.get(*taken..).unwrap_or_default());
-        } else {
-            debug_assert!(
-                fed.as_ref().map_or(true, |taken| *taken == len),
-                "the plaintext before it was read out"
-            );
         }
         match fed {
-            Ok(_) => Some(moved),
+            Ok(_) => true,
             Err(error) => {
                 self.write_turn(id, scratch);
                 self.core.close(id, Some(Cause::tls(&error)));
-                None
+                false
             }
         }
     }
