@@ -281,7 +281,7 @@ impl ContextBuilder {
         let mut context = Context {
             handlers,
             core,
-            scratch: Scratch::new(),
+            scratch: Some(Box::new(Scratch::new())),
             events: Vec::new(),
             calls: Calls::new(),
             peer_payload: Vec::new(),

@@ -71,6 +71,19 @@ impl Context {
     /// Delivers what is queued, and what that leads to. False when the turn has had its share and something is left:
     /// then nothing else may reach user code before the next turn.
     pub(crate) fn settle(&mut self) -> bool {
+        self.is_settled() || self.deliver_all()
+    }
+
+    /// Asked many times for each message, and most often there is nothing.
+    fn is_settled(&self) -> bool {
+        self.core.effects.is_empty() && !self.has_newborn() && self.core.latencies.records.is_empty()
+    }
+
+    fn has_newborn(&self) -> bool {
+        !self.core.newborn.is_empty() || !self.core.dead_vhosts.is_empty()
+    }
+
+    fn deliver_all(&mut self) -> bool {
         while let Some(effect) = self.core.effects.pop_front() {
             if self.core.effects_left == 0 {
                 self.core.effects.push_front(effect);
@@ -94,6 +107,12 @@ impl Context {
     /// Handlers that came with a callback take their places, in the order in which they were given. Those they replace
     /// are dropped here, outside of any call.
     fn adopt(&mut self) {
+        if self.has_newborn() {
+            self.adopt_all();
+        }
+    }
+
+    fn adopt_all(&mut self) {
         for newborn in self.core.newborn.drain(..) {
             match newborn {
                 Newborn::Stream(id, handler) if self.core.streams.get(id).is_some() => {

@@ -164,7 +164,8 @@ impl Core {
 pub struct Context {
     pub(crate) handlers: Handlers,
     pub(crate) core: Core,
-    pub(crate) scratch: Scratch,
+    /// None while it is lent to the connection that is being served.
+    pub(crate) scratch: Option<Box<Scratch>>,
     events: Vec<crate::plat::Ready>,
     calls: remote::Calls,
     /// What a stream sends to a stream is put together here.

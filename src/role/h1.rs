@@ -9,7 +9,6 @@ use crate::http::{BodyLength, Method, Status};
 use crate::wsi::{Flags, Wait, WsiId, WsiState};
 use h1::{Engine, Event};
 use std::cell::Cell;
-use std::time::Duration;
 
 /// What a connection that finds its user by its first request has to say before that: taken in, and three states.
 const FIRST_EFFECTS: usize = 4;
@@ -121,7 +120,7 @@ impl Context {
                 self.wsi_event(id, WsiEvent::Rx(piece.get(range).unwrap_or_default()));
             }
             Event::End => {
-                self.core.role_wait(id, Wait::Nothing, Duration::ZERO);
+                self.core.user_turn(id);
                 self.wsi_event(id, WsiEvent::End(&scratch.head));
                 self.core.h1_progress(id);
             }
@@ -273,7 +272,7 @@ impl Core {
             return self.h2_request(id, (method, target, host), fields, body);
         }
         let limit = self.timeouts.response;
-        let wsi = self.wsis.get_mut(id).ok_or(Error::Stale)?;
+        let Some(wsi) = self.wsis.get_mut(id) else { return Err(Error::Stale) };
         let state = wsi.state();
         let Role::H1(engine) = &mut wsi.role else { return Err(Error::WrongRole) };
         if state != WsiState::Open {
@@ -304,7 +303,7 @@ impl Core {
         if self.parent(id).is_some() {
             return self.h2_respond(id, status, fields, body);
         }
-        let wsi = self.wsis.get_mut(id).ok_or(Error::Stale)?;
+        let Some(wsi) = self.wsis.get_mut(id) else { return Err(Error::Stale) };
         let state = wsi.state();
         let Role::H1(engine) = &mut wsi.role else { return Err(Error::WrongRole) };
         if state != WsiState::Open {

@@ -141,11 +141,17 @@ impl SecureStream {
 impl Core {
     /// The row of a stream that has not been destroyed.
     pub(crate) fn live(&self, id: StreamId) -> Result<&SecureStream, Error> {
-        self.streams.get(id).filter(|stream| !stream.dying).ok_or(Error::Stale)
+        match self.streams.get(id) {
+            Some(stream) if !stream.dying => Ok(stream),
+            _ => Err(Error::Stale),
+        }
     }
 
     pub(crate) fn live_mut(&mut self, id: StreamId) -> Result<&mut SecureStream, Error> {
-        self.streams.get_mut(id).filter(|stream| !stream.dying).ok_or(Error::Stale)
+        match self.streams.get_mut(id) {
+            Some(stream) if !stream.dying => Ok(stream),
+            _ => Err(Error::Stale),
+        }
     }
 
     /// Lets a stream's handler know of a state, when its turn comes.

@@ -110,14 +110,14 @@ impl Context {
 
     /// Reads and drops what the peer still sends, until its end or the deadline.
     pub(crate) fn serve_lingering(&mut self, id: WsiId) {
-        let budget = 8;
+        let (budget, mut dropped) = (8, [0; 4096]);
         for _ in 0..budget {
             let Some(wsi) = self.core.wsis.get_mut(id) else { return };
             if !wsi.flags.has(Flags::READABLE) {
                 return;
             }
             let Some(socket) = &mut wsi.socket else { return self.core.remove(id) };
-            match socket.read(&mut self.scratch.rx) {
+            match socket.read(&mut dropped) {
                 Ok(0) => return self.core.remove(id),
                 Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {

@@ -94,6 +94,8 @@ impl Flags {
     pub(crate) const UNASKED: u16 = 1 << 12;
     /// Something was sent since the last proof of validity.
     pub(crate) const UNPROVED: u16 = 1 << 13;
+    /// Being served: what is asked for meanwhile is looked at before the turn goes on.
+    pub(crate) const IN_SERVICE: u16 = 1 << 14;
 
     pub(crate) const fn has(self, bits: u16) -> bool {
         self.0 & bits == bits
@@ -223,6 +225,13 @@ impl Wsi {
     #[allow(clippy::unused_self)]
     pub(crate) fn has_agreed_on_h2(&mut self) -> bool {
         true
+    }
+
+    /// There is something to send, or somebody to ask for it.
+    pub(crate) fn has_to_write(&self) -> bool {
+        self.flags.any(Flags::WANT_TX | Flags::WANT_FLUSH)
+            || !self.front.is_empty()
+            || !self.unsent.is_empty()
     }
 
     /// The role can take no bytes at present: somebody else has to move first.

@@ -20,6 +20,15 @@ enum Got {
 }
 
 impl Context {
+    /// Lends the buffers of all connections to the one that is being served.
+    pub(super) fn with_scratch(&mut self, serve: impl FnOnce(&mut Self, &mut Scratch)) {
+        let Some(mut scratch) = self.scratch.take() else {
+            return debug_assert!(false, "nobody is served while another is");
+        };
+        serve(self, &mut scratch);
+        self.scratch = Some(scratch);
+    }
+
     /// Serves a connection that the poller, a timer or a request has put into the queue.
     pub(crate) fn serve(&mut self, id: WsiId) {
         self.serve_as_it_is(id);
@@ -48,23 +57,25 @@ impl Context {
             WsiState::Open if matches!(wsi.role, Role::Udp(_)) => self.serve_udp(id),
             WsiState::Open if matches!(wsi.role, Role::Child(_)) => self.role_serve_child(id),
             WsiState::Open => self.serve_open(id),
-            WsiState::Flushing => {
-                let mut scratch = std::mem::take(&mut self.scratch);
-                self.write_turn(id, &mut scratch);
-                self.scratch = scratch;
-            }
+            WsiState::Flushing => self.with_scratch(|context, scratch| context.write_turn(id, scratch)),
             WsiState::Lingering => self.serve_lingering(id),
         }
     }
 
     /// Writeable before readable, as lws does where it matters; then whatever the reading has given reason to write.
     fn serve_open(&mut self, id: WsiId) {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        self.write_turn(id, &mut scratch);
-        self.read_turn(id, &mut scratch);
-        self.write_turn(id, &mut scratch);
-        self.scratch = scratch;
-        let Some(wsi) = self.core.wsis.get(id) else { return };
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        wsi.flags.set(Flags::IN_SERVICE);
+        let has_to_write = wsi.has_to_write();
+        self.with_scratch(|context, scratch| {
+            if has_to_write {
+                context.write_turn(id, scratch);
+            }
+            context.read_turn(id, scratch);
+            context.write_turn(id, scratch);
+        });
+        let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        wsi.flags.clear(Flags::IN_SERVICE);
         let to_write = wsi.flags.has(Flags::WRITABLE) && wsi.flags.any(Flags::WANT_TX | Flags::WANT_FLUSH);
         if wsi.state() == WsiState::Open && (to_write || self.has_input(id)) {
             self.core.schedule(id);

@@ -82,6 +82,15 @@ impl Core {
         }
     }
 
+    /// The peer has said all, and our user is to answer. The timer stays set, because it is most often wanted again at once.
+    pub(crate) fn user_turn(&mut self, id: WsiId) {
+        if let Some(wsi) = self.wsis.get_mut(id)
+            && (wsi.unsent.is_empty() || !wsi.deadline.is(Wait::Send))
+        {
+            wsi.deadline.why = Wait::Nothing;
+        }
+    }
+
     /// The socket has not taken all that there is. Each byte that it takes later moves the bound.
     pub(super) fn wait_to_send(&mut self, id: WsiId) {
         match self.wsis.get(id).map(super::Wsi::state) {

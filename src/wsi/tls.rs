@@ -18,9 +18,7 @@ impl Context {
     }
 
     pub(crate) fn serve_handshaking(&mut self, id: WsiId) {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        self.handshake(id, &mut scratch);
-        self.scratch = scratch;
+        self.with_scratch(|context, scratch| context.handshake(id, scratch));
     }
 
     fn handshake(&mut self, id: WsiId, scratch: &mut Scratch) {

@@ -182,12 +182,12 @@ fn is_of_network(error: &io::Error) -> bool {
 
 impl Context {
     pub(super) fn serve_udp(&mut self, id: WsiId) {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.datagram.resize(DATAGRAM, 0);
-        self.udp_write_turn(id, &mut scratch);
-        self.udp_read_turn(id, &mut scratch);
-        self.udp_write_turn(id, &mut scratch);
-        self.scratch = scratch;
+        self.with_scratch(|context, scratch| {
+            scratch.datagram.resize(DATAGRAM, 0);
+            context.udp_write_turn(id, scratch);
+            context.udp_read_turn(id, scratch);
+            context.udp_write_turn(id, scratch);
+        });
         let Some(wsi) = self.core.wsis.get(id) else { return };
         let may = |flag, wants: bool| wants && wsi.flags.has(flag);
         if may(Flags::WRITABLE, wsi.flags.has(Flags::WANT_TX) || !wsi.unsent.is_empty())

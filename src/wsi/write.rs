@@ -28,7 +28,7 @@ impl Core {
             }
             return;
         }
-        if wsi.flags.has(Flags::WRITABLE) {
+        if wsi.flags.has(Flags::WRITABLE) && !wsi.flags.has(Flags::IN_SERVICE) {
             self.schedule(id);
         }
         self.latency_begin(id);
@@ -38,7 +38,7 @@ impl Core {
     pub(crate) fn wsi_request_flush(&mut self, id: WsiId) {
         if let Some(wsi) = self.wsis.get_mut(id) {
             wsi.flags.set(Flags::WANT_FLUSH);
-            if wsi.flags.has(Flags::WRITABLE) {
+            if wsi.flags.has(Flags::WRITABLE) && !wsi.flags.has(Flags::IN_SERVICE) {
                 self.schedule(id);
             }
         }

@@ -4,8 +4,10 @@ use crate::{Error, Limits};
 use http::field::{decimal, is_authority, is_target, is_token, is_trailer, list, trim};
 use http::{Head, Method, Status, Version};
 
-/// Fields that a head may have, at the very most.
+/// Fields that a head may have, at the very most; and that most heads have at most: clearing room for all costs more than
+/// reading a few.
 const FIELDS: usize = 128;
+const FEW: usize = 16;
 
 /// What a head says about what follows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,10 +22,13 @@ pub(crate) struct Facts {
 /// Where a head ends: behind its empty line. Looks only at what it has not seen, so that a trickle costs no more than a
 /// burst; line ends that are none are found as soon as they are there.
 pub(crate) fn find_end(input: &[u8], scanned: usize) -> Result<Option<usize>, Error> {
-    let mut at = scanned;
     let rest = input.get(scanned..).unwrap_or_default();
     for (offset, byte) in rest.iter().enumerate() {
-        at = scanned + offset;
+        // Nothing else can end a line, or is never allowed.
+        if *byte > b'\r' {
+            continue;
+        }
+        let at = scanned + offset;
         match byte {
             b'\n' => {
                 let before = |back: usize| at.checked_sub(back).and_then(|index| input.get(index));
@@ -39,7 +44,6 @@ pub(crate) fn find_end(input: &[u8], scanned: usize) -> Result<Option<usize>, Er
             _ => {}
         }
     }
-    let _ = at;
     Ok(None)
 }
 
@@ -144,8 +148,12 @@ pub(crate) fn trailers(text: &[u8], head: &mut Head) -> Result<(), Error> {
 
 /// Reads the fields, and what they say about body and connection.
 fn fields_of(text: &[u8], limits: &Limits, version: Version, head: &mut Head) -> Result<Facts, Error> {
-    let mut parsed = [httparse::EMPTY_HEADER; FIELDS];
-    let fields = match httparse::parse_headers(text, &mut parsed) {
+    let (mut few, mut many) = ([httparse::EMPTY_HEADER; FEW], None);
+    let mut parsed = httparse::parse_headers(text, &mut few);
+    if parsed == Err(httparse::Error::TooManyHeaders) {
+        parsed = httparse::parse_headers(text, many.insert([httparse::EMPTY_HEADER; FIELDS]));
+    }
+    let fields = match parsed {
         Ok(httparse::Status::Complete((_, fields))) => fields,
         Err(httparse::Error::TooManyHeaders) => return Err(Error::HeadTooLong),
         Ok(httparse::Status::Partial) | Err(_) => return Err(Error::Field),

@@ -1,43 +1,68 @@
 //! What field names and values may consist of (RFC 9110 5). Encoders check by this, so that a value which comes from
 //! outside can never add a line to a head.
 
+/// What a byte may be part of, one bit each: every byte of every head is looked up here.
+static CLASSES: [u8; 256] = classes();
+
+const TOKEN: u8 = 1;
+const VALUE: u8 = 2;
+const TARGET: u8 = 4;
+const HOST: u8 = 8;
+
+// Runs in the compiler, which is where an index out of bounds would be found.
+#[allow(clippy::indexing_slicing)]
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < classes.len() {
+        classes[byte] = class_of(byte as u8);
+        byte += 1;
+    }
+    classes
+}
+
+const fn class_of(byte: u8) -> u8 {
+    let is_common = byte.is_ascii_alphanumeric();
+    // RFC 9110 5.6.2, tchar.
+    let is_token = is_common
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~');
+    let is_value = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+    // RFC 3986 3.2.2: unreserved, percent-encoded, sub-delims.
+    let is_host = is_common
+        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&'..=b',' | b';' | b'=');
+    (is_token as u8) * TOKEN
+        + (is_value as u8) * VALUE
+        + (byte.is_ascii_graphic() as u8) * TARGET
+        + (is_host as u8) * HOST
+}
+
+fn is_in(byte: u8, class: u8) -> bool {
+    CLASSES.get(usize::from(byte)).is_some_and(|classes| classes & class != 0)
+}
+
+fn all_in(text: &[u8], class: u8) -> bool {
+    text.iter().all(|byte| is_in(*byte, class))
+}
+
 /// A character of a token (RFC 9110 5.6.2).
-pub const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
+pub fn is_token_byte(byte: u8) -> bool {
+    is_in(byte, TOKEN)
 }
 
 /// A field name, or a method.
 pub fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().copied().all(is_token_byte)
+    !text.is_empty() && all_in(text, TOKEN)
 }
 
 /// A field value: visible characters, blanks and tabs between them, and what is beyond ASCII (RFC 9110 5.5).
 pub fn is_value(text: &[u8]) -> bool {
     let is_edge = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    let legal = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
-    !is_edge(text.first()) && !is_edge(text.last()) && text.iter().all(legal)
+    !is_edge(text.first()) && !is_edge(text.last()) && all_in(text, VALUE)
 }
 
 /// A request target: visible ASCII (RFC 3986 2; what is beyond that is percent-encoded).
 pub fn is_target(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(u8::is_ascii_graphic)
+    !text.is_empty() && all_in(text, TARGET)
 }
 
 /// `host[:port]` (RFC 3986 3.2, without user information); empty where there is no authority (RFC 9112 3.2).
@@ -55,12 +80,7 @@ pub fn is_authority(text: &[u8]) -> bool {
         return !inner.is_empty()
             && inner.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
     }
-    let sub_delims = b"!$&'()*+,;=";
-    host.iter().all(|byte| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%')
-            || sub_delims.contains(byte)
-    })
+    all_in(host, HOST)
 }
 
 /// A field of this name may stand behind a body: it means nothing for framing, routing, or how the content is read (RFC
