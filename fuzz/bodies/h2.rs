@@ -18,6 +18,8 @@ const LIMITS: Limits = Limits {
     header_table: 128,
     encoder_table: 128,
     initial_window: 100,
+    by_hand: false,
+    requests: 1 << 30,
     window: 200,
     connection_window: 65_535,
     frame: 16_384,
@@ -124,7 +126,8 @@ pub(crate) fn h2_client(data: &[u8]) {
     let make = || {
         let mut engine = Engine::client(LIMITS);
         for method in [Method::Get, Method::Head, Method::Post] {
-            let request = Request::new(method, b"https", b"a.example", b"/");
+            let credit = (method == Method::Head).then_some(50);
+            let request = Request { credit, ..Request::new(method, b"https", b"a.example", b"/") };
             engine.encode_request(&request, [].into_iter(), BodyLength::Unknown, &mut Vec::new()).unwrap();
         }
         engine

@@ -2,7 +2,7 @@
 
 use crate::frame::{FrameHead, Kind, flag, put, put_go_away, put_rst_stream, put_window_update};
 use crate::input::{Receiving, id_and_code, skip};
-use crate::settings::{DEFAULT_WINDOW, MAX_WINDOW};
+use crate::settings::MAX_WINDOW;
 use crate::stream::{Past, State, Step};
 use crate::{Code, EncodeError, Engine, Error, Event, StreamId};
 use http::Status;
@@ -141,24 +141,12 @@ impl Engine {
 
     /// The peer goes by our settings from here on (RFC 9113 6.5.3).
     fn acknowledged(&mut self) -> Result<(), Error> {
-        if self.is_acknowledged {
-            return Err(Error::SettingsAck);
-        }
-        let change = self.pending_change();
-        self.is_acknowledged = true;
+        let change = self.beginning.acknowledge().ok_or(Error::SettingsAck)?;
         self.decoder.set_max_table_size(self.limits.header_table);
         for row in self.streams.iter_mut() {
             row.credit.shift(change);
         }
         Ok(())
-    }
-
-    /// What windows of streams will change by once the peer knows our settings (RFC 9113 6.9.2).
-    fn pending_change(&self) -> i64 {
-        if self.is_acknowledged {
-            return 0;
-        }
-        i64::from(self.limits.initial_window) - i64::from(DEFAULT_WINDOW)
     }
 
     pub(crate) fn setting(&mut self, entry: [u8; 6]) -> Result<(), Error> {
@@ -300,7 +288,7 @@ impl Engine {
     /// What the peer may still send on a stream, by what it was granted and is told by our settings; the connection's
     /// window may be smaller.
     pub fn rx_credit(&self, stream: StreamId) -> Option<u32> {
-        let pending = self.pending_change();
+        let pending = self.beginning.pending();
         self.streams.get(stream.0).map(|row| row.credit.size_after(pending))
     }
 
@@ -315,7 +303,7 @@ impl Engine {
 
     /// Grants what arrives on a stream by itself again, and at once what makes its window [`crate::Limits::window`].
     pub fn release_credit(&mut self, stream: StreamId) {
-        let pending = self.pending_change();
+        let pending = self.beginning.pending();
         let Some(row) = self.streams.get_mut(stream.0).filter(|row| row.credit.is_held) else { return };
         row.credit.is_held = false;
         let may_receive = row.state.may_receive();

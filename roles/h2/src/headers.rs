@@ -141,7 +141,9 @@ impl Engine {
             ..self.new_stream(id)
         };
         self.streams.insert(stream);
-        if !open.ends_stream {
+        if self.limits.by_hand {
+            self.hold_credit(StreamId(id));
+        } else if !open.ends_stream {
             let more = self.limits.window.saturating_sub(self.limits.initial_window);
             self.grant_new(id, more);
         }
@@ -151,15 +153,13 @@ impl Engine {
     /// A stream that has just begun, with the windows that all have then.
     pub(crate) fn new_stream(&self, id: u32) -> Stream {
         // RFC 9113 6.9.2: until the peer acknowledges ours, it goes by the default.
-        let granted =
-            if self.is_acknowledged { self.limits.initial_window } else { crate::settings::DEFAULT_WINDOW };
         Stream {
             id,
             state: State::Idle.after(Step::Begin).unwrap_or(State::Closed),
             incoming: Incoming::Head { interim: 0 },
             outgoing: Outgoing::Head,
             window: Window::new(self.tx_initial),
-            credit: Credit::new(granted, self.limits.window.max(self.limits.initial_window)),
+            credit: Credit::new(self.beginning.known(), self.limits.window.max(self.limits.initial_window)),
             is_head: false,
             is_tunnel: false,
             expects_continue: false,

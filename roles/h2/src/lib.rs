@@ -11,7 +11,7 @@
 //! | `control.rs` | frames about streams and the connection, and our answers to them |
 //! | `output.rs` | heads and data on their way out |
 //! | `stream.rs` | streams and their states |
-//! | `flow.rs` | windows |
+//! | `flow.rs`, `credit.rs` | windows; streams that are granted by hand |
 //! | `guard.rs` | how much work a peer may make |
 //! | `settings.rs`, `frame.rs` | what both sides agree on; the frame layer |
 //! | `error.rs` | what peers do wrong, and what callers may not ask for |
@@ -27,6 +27,7 @@
 extern crate alloc;
 
 mod control;
+mod credit;
 mod error;
 mod flow;
 mod frame;
@@ -46,6 +47,7 @@ pub use stream::StreamId;
 use alloc::vec::Vec;
 use control::Ending;
 use core::ops::Range;
+use credit::Beginning;
 use flow::{Credit, Window};
 use frame::PREFACE;
 use guard::Allowance;
@@ -62,6 +64,9 @@ use stream::{Incoming, State, Stream, Streams};
 pub struct Limits {
     /// Streams that a client may have open at once. 100.
     pub streams: u32,
+    /// Streams that a client begins in all, before it asks for another connection. 2^30: as many as there are numbers for
+    /// (RFC 9113 5.1.1).
+    pub requests: u32,
     /// Bytes of a header list, 32 more for each field (RFC 9113 6.5.2). 16,384.
     pub header_list: u32,
     /// Fields of a header list. 100.
@@ -74,9 +79,14 @@ pub struct Limits {
     pub header_table: u32,
     /// Bytes of the table that we compress with, where the peer allows it. 4,096.
     pub encoder_table: u32,
-    /// Bytes that a stream may receive before anything is granted: what all streams begin with. 131,072. Less where
-    /// streams are to be granted by hand; a server then makes uploads wait for a round trip.
+    /// Bytes that a stream may receive before anything is granted: what all streams begin with. 131,072. A client whose
+    /// first [`Request::credit`] is less lets streams begin with 0 from there on. A server that has less here makes uploads
+    /// wait for a round trip.
     pub initial_window: u32,
+    /// A server grants nothing on a stream by itself before [`Engine::release_credit`]: what a request's body may have is
+    /// [`Engine::add_credit`]'s to say. Needs an `initial_window` of 0 to be of use, and even then clients may send 65,535
+    /// bytes on each stream that they begin before they have seen our settings (RFC 9113 6.9.2). False.
+    pub by_hand: bool,
     /// Bytes that a stream is kept at: as much can be on its way, or be kept by whoever holds it. 131,072.
     pub window: u32,
     /// The same of all streams together. 1,048,576; never less than 65,535 (RFC 9113 6.9.2).
@@ -102,6 +112,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             streams: 100,
+            requests: 1 << 30,
             header_list: 16_384,
             fields: 100,
             header_block: 32_768,
@@ -109,6 +120,7 @@ impl Default for Limits {
             header_table: hpack::DEFAULT_TABLE_SIZE,
             encoder_table: hpack::DEFAULT_TABLE_SIZE,
             initial_window: 131_072,
+            by_hand: false,
             window: 131_072,
             connection_window: 1 << 20,
             frame: settings::MIN_FRAME,
@@ -250,9 +262,10 @@ pub struct Engine {
     /// What the peer has told, and the window that streams begin with, as of its last whole SETTINGS.
     peer: Peer,
     tx_initial: u32,
-    /// The peer's SETTINGS have come; it has acknowledged ours.
+    /// The peer's SETTINGS have come.
     has_settings: bool,
-    is_acknowledged: bool,
+    /// How far it follows ours.
+    beginning: Beginning,
     /// Of the connection.
     window: Window,
     credit: Credit,
@@ -321,7 +334,7 @@ impl Engine {
             peer: Peer::new(),
             tx_initial: DEFAULT_WINDOW,
             has_settings: false,
-            is_acknowledged: false,
+            beginning: Beginning::new(limits.initial_window),
             window: Window::new(DEFAULT_WINDOW),
             credit: Credit::new(limits.connection_window, limits.connection_window),
             decoder: Decoder::new(hpack::Limits::default()),
@@ -365,7 +378,7 @@ impl Engine {
     /// The peer has acknowledged our settings. One that does not is to be left with [`Code::SETTINGS_TIMEOUT`] (RFC 9113
     /// 6.5.3), by whoever has a clock.
     pub fn is_acknowledged(&self) -> bool {
-        self.is_acknowledged
+        self.beginning.is_acknowledged()
     }
 
     /// No stream is open.

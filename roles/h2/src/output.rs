@@ -4,7 +4,6 @@ use crate::control::Ending;
 use crate::frame::{FrameHead, HEAD, Kind, flag, put, put_window_update};
 use crate::input::Receiving;
 use crate::message::is_scheme_like;
-use crate::settings::MAX_WINDOW;
 use crate::stream::{Outgoing, Step, Stream};
 use crate::{EncodeError, Engine, StreamId};
 use alloc::vec::Vec;
@@ -33,8 +32,7 @@ pub struct Request<'a> {
     pub target: &'a [u8],
     /// The protocol of an extended CONNECT (RFC 8441), as `websocket`.
     pub protocol: Option<&'a [u8]>,
-    /// What the response may have before more is granted by [`Engine::add_credit`]; never less than
-    /// [`crate::Limits::initial_window`]. `None`: it is granted as it arrives.
+    /// What the response may have before more is granted by [`Engine::add_credit`]. `None`: it is granted as it arrives.
     pub credit: Option<u32>,
 }
 
@@ -170,7 +168,7 @@ impl Engine {
     /// # Errors
     /// Why not: [`EncodeError::Full`] passes, [`EncodeError::Ending`] asks for another connection.
     pub fn can_open(&self) -> Result<(), EncodeError> {
-        let is_used_up = self.streams.last() >= MAX_WINDOW - 1;
+        let is_used_up = self.requests_left() == 0;
         let is_failed = matches!(self.receiving, Receiving::Failed(_));
         if self.is_server {
             Err(EncodeError::Turn)
@@ -186,7 +184,14 @@ impl Engine {
     /// How many requests can be sent before one that is open is over.
     pub fn places(&self) -> usize {
         let most = self.peer.streams as usize;
-        self.can_open().map_or(0, |()| most.saturating_sub(self.streams.len()))
+        let places = self.can_open().map_or(0, |()| most.saturating_sub(self.streams.len()));
+        places.min(self.requests_left() as usize)
+    }
+
+    /// How many streams a client may still begin: their identifiers are odd (RFC 9113 5.1.1).
+    fn requests_left(&self) -> u32 {
+        let begun = self.streams.last().div_ceil(2);
+        self.limits.requests.saturating_sub(begun)
     }
 
     /// Appends the head of a request, and begins its stream.
@@ -220,10 +225,14 @@ impl Engine {
         let pseudo = pseudo.get(..if is_tunnel { 5 } else { 4 }).unwrap_or_default();
         self.check_size(pseudo)?;
 
+        if request.credit.is_some_and(|credit| credit < self.beginning.told()) {
+            self.begin_with_nothing();
+        }
         let id = if self.streams.last() == 0 { 1 } else { self.streams.last() + 2 };
         self.streams.begin(id);
         let mut stream = Stream { is_head: request.method == Method::Head, is_tunnel, ..self.new_stream(id) };
-        let more = request.credit.unwrap_or(self.limits.window).saturating_sub(self.limits.initial_window);
+        let kept_at = self.limits.window.max(self.limits.initial_window);
+        let more = request.credit.unwrap_or(kept_at).saturating_sub(self.beginning.told());
         let is_granted = more > 0 && stream.credit.grant(more).is_ok();
         stream.credit.is_held = request.credit.is_some();
         self.streams.insert(stream);
@@ -262,6 +271,8 @@ impl Engine {
         let body = if row.is_head || status.is_bodiless() { BodyLength::None } else { body };
         let ends = self.begin_body(stream.0, body);
         self.put_status(stream.0, status, ends, out);
+        // A client may have granted this stream more than all have: that is no idle talk.
+        self.frames.give(1);
         Ok(())
     }
 
@@ -444,6 +455,7 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::Limits;
+    use crate::settings::MAX_WINDOW;
 
     #[test]
     fn a_client_that_has_used_up_its_identifiers_asks_for_another_connection() {

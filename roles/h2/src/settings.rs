@@ -17,7 +17,7 @@ const STREAMS_AT_FIRST: u32 = 100;
 const HEADER_TABLE_SIZE: u16 = 1;
 const ENABLE_PUSH: u16 = 2;
 const MAX_CONCURRENT_STREAMS: u16 = 3;
-const INITIAL_WINDOW_SIZE: u16 = 4;
+pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
 const MAX_FRAME_SIZE: u16 = 5;
 const MAX_HEADER_LIST_SIZE: u16 = 6;
 const ENABLE_CONNECT_PROTOCOL: u16 = 8;
@@ -100,6 +100,7 @@ impl Limits {
             window: self.window.min(MAX_WINDOW),
             connection_window: self.connection_window.clamp(DEFAULT_WINDOW, MAX_WINDOW),
             frame: self.frame.clamp(MIN_FRAME, MAX_FRAME),
+            requests: self.requests.min(1 << 30),
             ..self
         }
     }
