@@ -45,7 +45,7 @@ pub use error::Error;
 pub use plat::{Address, Adopted, Interest, PollHost, Readiness, SocketOptions, Us, Waker, sim};
 #[cfg(feature = "ws")]
 pub use role::WsInfo;
-pub use secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};
+pub use secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamInfo, StreamState, Tx, TxFlow};
 pub use system::{Blob, Step, SystemState};
 #[cfg(feature = "tls")]
 pub use tls::{Identity, TlsError};

@@ -5,7 +5,7 @@ use crate::Us;
 use crate::cause::Cause;
 use crate::error::Error;
 use crate::plat::{Address, Adopted};
-use crate::secure_stream::{StreamHandler, StreamId, StreamState};
+use crate::secure_stream::{StreamHandler, StreamId, StreamInfo, StreamState};
 use crate::system::Blob;
 use crate::vhost::{ListenInfo, VhostId, VhostUser};
 use crate::wsi::{Acceptor, Binding, ClientInfo, Protocol, Wsi, WsiId};
@@ -66,17 +66,17 @@ impl Cx<'_> {
 
 /// Secure streams.
 impl Cx<'_> {
-    /// Creates a stream of a type of the policy (`lws_ss_create`). Its handler hears
-    /// [`StreamState::Creating`] first. A server stream listens when this returns.
+    /// Creates a stream of a type of the policy (`lws_ss_create`), whose name is all of `info` that most need. Its handler
+    /// hears [`StreamState::Creating`] first. A server stream listens when this returns.
     ///
     /// # Errors
     /// The policy has no such type, or the type lacks what it needs; a server's port is in use.
-    pub fn create(
+    pub fn create<'i>(
         &mut self,
-        streamtype: &str,
+        info: impl Into<StreamInfo<'i>>,
         handler: impl StreamHandler + 'static,
     ) -> Result<StreamId, Error> {
-        self.core.create(streamtype, Box::new(handler))
+        self.core.create(info.into(), Box::new(handler))
     }
 
     /// Makes `handler` the sink of a stream type with `local_sink` (`LWSSSINFLAGS_REGISTER_SINK`): streams that are

@@ -29,7 +29,10 @@
 //! | `lws_service_adjust_timeout` | `Context::next_timeout`, with `Context::poll_fd` |
 //! | `LWS_CALLBACK_ADD_POLL_FD` and its kin, `lws_service_fd` | `PollHost`, `Context::service_fd` |
 //! | `lws_sul_schedule`, `lws_sul_cancel` | `sul_schedule`, `sul_cancel` |
-//! | `lws_ss_create` | `create` |
+//! | `lws_ss_create` | `create`; `lws_ss_info_t.manual_initial_tx_credit` is in `StreamInfo` |
+//! | `lws_ss_add_peer_tx_credit`, `lws_ss_get_est_peer_tx_credit` | `add_peer_tx_credit`, `get_est_peer_tx_credit`: `None` instead of -1 |
+//! | `lws_h2_client_stream_long_poll_rxonly` | `long_poll` in the policy |
+//! | `LWS_SERVER_OPTION_VH_H2_HALF_CLOSED_LONG_POLL` | not needed: a response that the server does not end stays open |
 //! | `lws_ss_create` with `LWSSSINFLAGS_REGISTER_SINK` | `register_sink` |
 //! | `lws_ss_destroy` | `destroy` |
 //! | `lws_ss_client_connect` | `client_connect` |

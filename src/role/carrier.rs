@@ -2,6 +2,7 @@
 
 use super::Role;
 use crate::context::{Context, Core};
+use crate::error::Error;
 use crate::secure_stream::{Tx, TxFlow};
 use crate::wsi::{Binding, ClientRole, Validity, WsiId, WsiState};
 
@@ -79,6 +80,26 @@ impl Core {
         self.mqtt_rx_flow(carrier);
         #[cfg(feature = "h2")]
         self.h2_child_rx_flow(carrier, child);
+    }
+
+    /// Lets the peer of a user send more, where there is a bound to that.
+    pub(crate) fn role_add_credit(&mut self, id: WsiId, add: u32) -> Result<(), Error> {
+        #[cfg(feature = "h2")]
+        if let Some(carrier) = self.parent(id).filter(|carrier| self.h2_is(*carrier)) {
+            return self.h2_add_credit(carrier, id, add);
+        }
+        let _ = (id, add);
+        Ok(())
+    }
+
+    /// What the peer of a user may still send; `None` where there is no bound to that.
+    pub(crate) fn role_credit(&self, id: WsiId) -> Result<Option<u32>, Error> {
+        #[cfg(feature = "h2")]
+        if let Some(carrier) = self.parent(id).filter(|carrier| self.h2_is(*carrier)) {
+            return self.h2_credit(carrier, id).map(Some);
+        }
+        let _ = id;
+        Ok(None)
     }
 
     /// What is said to a peer before the connection is given up in peace.

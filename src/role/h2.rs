@@ -3,6 +3,9 @@
 
 mod children;
 mod sending;
+mod wish;
+
+pub(crate) use wish::{HalfClose, StreamWish};
 
 use super::{Framed, Role};
 use crate::cause::{Cause, Phase};
@@ -47,6 +50,11 @@ struct Exchange {
     /// None before it has sent its request.
     stream: Option<StreamId>,
     incoming: Incoming,
+    wish: StreamWish,
+    /// Of a client: the response's head is there.
+    has_head: bool,
+    /// Of a client: the end of its request is not said before that.
+    half_close_due: bool,
 }
 
 /// What the users of a connection share.
@@ -76,8 +84,12 @@ impl H2 {
         Self::new(Engine::client(Limits::default()), false)
     }
 
-    fn server() -> Self {
-        Self { is_started: true, ..Self::new(Engine::server(Limits::default()), true) }
+    /// By hand: there may be users who say how much their clients may send.
+    fn server(by_hand: bool) -> Self {
+        let limits = Limits::default();
+        let initial_window = if by_hand { 0 } else { limits.initial_window };
+        let engine = Engine::server(Limits { by_hand, initial_window, ..limits });
+        Self { is_started: true, ..Self::new(engine, true) }
     }
 
     fn new(engine: Engine, is_server: bool) -> Self {
@@ -191,10 +203,13 @@ impl Core {
     }
 
     pub(super) fn h2_serve(&mut self, id: WsiId) {
+        let by_hand = self.grants_by_hand(id);
         let Some(wsi) = self.wsis.get_mut(id) else { return };
-        wsi.role = Role::H2(Box::new(H2::server()));
+        wsi.role = Role::H2(Box::new(H2::server(by_hand)));
         wsi.binding = Binding::Carrier;
         self.families.insert(id, Family::new());
+        // This role can ask for signs of life, which the one before could not.
+        self.validity_start(id);
         self.role_wait(id, Wait::Request, self.timeouts.request);
         self.h2_flush(id);
     }
@@ -310,6 +325,9 @@ impl Context {
             Event::Request { stream } => self.h2_request_event(id, stream, head),
             Event::Informational { stream } | Event::Response { stream } => {
                 let Some(child) = self.core.h2_child(id, stream) else { return };
+                if matches!(event, Event::Response { .. }) {
+                    self.core.h2_answered(id, child);
+                }
                 if let Some(wsi) = self.core.wsis.get_mut(child) {
                     wsi.flags.set(Flags::GOT_RX);
                 }

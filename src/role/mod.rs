@@ -12,6 +12,8 @@ mod raw;
 #[cfg(feature = "ws")]
 mod ws;
 
+#[cfg(feature = "h2")]
+pub(crate) use h2::{HalfClose, StreamWish};
 #[cfg(feature = "mqtt")]
 pub(crate) use mqtt::{MqttConnect, MqttEvent, MqttNotice, MqttSessions, Turn};
 
@@ -316,7 +318,7 @@ impl Core {
     pub(crate) fn role_is_sending(&self, id: WsiId) -> bool {
         match self.wsis.get(id).map(|wsi| &wsi.role) {
             #[cfg(feature = "h2")]
-            Some(Role::Child(_)) => !self.h2_tx_done(id),
+            Some(Role::Child(_)) => self.h2_is_sending(id),
             #[cfg(not(feature = "h2"))]
             Some(Role::Child(_)) => false,
             None | Some(Role::Listen(_) | Role::Raw(_) | Role::Udp(_)) => false,

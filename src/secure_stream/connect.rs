@@ -196,6 +196,8 @@ impl Core {
             Doing::Attempting => self.attempt_failed(id, cause, None),
             Doing::Connected => {
                 stream.cause = Some(Box::new(cause));
+                // What was to stay open is missed, however well it had begun.
+                stream.txn.is_good &= !stream.stream_type.long_poll;
                 self.disconnected(id);
             }
             Doing::Idle | Doing::BackingOff => {}

@@ -6,6 +6,7 @@
 mod access;
 
 mod connect;
+mod credit;
 mod endpoint;
 mod handler;
 pub mod metadata;
@@ -19,6 +20,7 @@ mod stream;
 mod transaction;
 mod transport;
 
+pub use credit::StreamInfo;
 pub(crate) use handler::TxState;
 pub use handler::{Flow, RxFlags, StreamHandler, Tx, TxFlow};
 pub use metadata::MetadataError;

@@ -90,6 +90,9 @@ impl Core {
             (self.vhost_create(info, VhostUser::Stream(id))?, true)
         };
         if let Some(stream) = self.streams.get_mut(id) {
+            if let Some(vhost) = self.vhosts.get_mut(vhost) {
+                vhost.tx_credit = stream.initial_credit();
+            }
             stream.server = Some(Box::new(Server { vhost: Some(vhost), is_own, accepted: BTreeSet::new() }));
         }
         Ok(())

@@ -4,7 +4,7 @@ use super::endpoint::Endpoint;
 use super::metadata::Metadata;
 use super::server::Server;
 use super::transaction::Transaction;
-use super::{StreamHandler, StreamId, StreamKind, StreamState};
+use super::{StreamHandler, StreamId, StreamInfo, StreamKind, StreamState};
 use crate::cause::Cause;
 use crate::context::{Core, Effect, Newborn, SulId};
 use crate::error::Error;
@@ -50,6 +50,8 @@ pub(crate) struct SecureStream {
     pub(crate) retry: u16,
     /// Transactions so far.
     pub(crate) ordinal: u32,
+    /// What the peer may send in each transaction before the application grants more; 0 leaves that to the library.
+    pub(crate) manual_tx_credit: u32,
     pub(crate) wsi: Option<WsiId>,
     pub(crate) timers: [Option<SulId>; 2],
     pub(crate) metadata: Metadata,
@@ -79,6 +81,7 @@ impl SecureStream {
             wants_tx: false,
             retry: 0,
             ordinal: 0,
+            manual_tx_credit: 0,
             wsi: None,
             timers: [None; 2],
             metadata: Metadata::default(),
@@ -178,13 +181,19 @@ impl Core {
         Err(Error::UnknownStreamType { name: name.to_owned(), nearest })
     }
 
-    pub(crate) fn create(&mut self, name: &str, handler: Box<dyn StreamHandler>) -> Result<StreamId, Error> {
-        let stream_type = self.find_stream_type(name)?;
+    pub(crate) fn create(
+        &mut self,
+        info: StreamInfo<'_>,
+        handler: Box<dyn StreamHandler>,
+    ) -> Result<StreamId, Error> {
+        let stream_type = self.find_stream_type(info.streamtype)?;
         super::transport::check(&stream_type)?;
         let kind = if stream_type.server { StreamKind::Server } else { StreamKind::Client };
         // A source joins its sink at once, as in lws.
         let at_once = (stream_type.nailed_up || stream_type.local_sink) && kind == StreamKind::Client;
-        let id = self.streams.insert(SecureStream::new(Rc::clone(&stream_type), kind));
+        let mut stream = SecureStream::new(Rc::clone(&stream_type), kind);
+        stream.manual_tx_credit = info.manual_initial_tx_credit;
+        let id = self.streams.insert(stream);
         if kind == StreamKind::Server
             && let Err(error) = self.serve_stream(id, &stream_type)
         {

@@ -218,6 +218,7 @@ impl Core {
     pub(crate) fn vhost_give_back(&mut self, id: VhostId) {
         if let Some(vhost) = self.vhosts.get_mut(id) {
             vhost.user = VhostUser::Nobody;
+            vhost.tx_credit = None;
         }
     }
 }

@@ -153,6 +153,7 @@ impl Core {
             role: info.role,
             user,
             validity: info.validity,
+            tx_credit: None,
             #[cfg(feature = "tls")]
             tls,
         });
@@ -221,6 +222,14 @@ impl Core {
                 Err(Error::Io { what: "listen on", address: Some(address), source })
             }
         }
+    }
+
+    /// One of those for whom a connection may have come says itself how much its clients may send.
+    #[cfg(feature = "h2")]
+    pub(crate) fn grants_by_hand(&self, id: WsiId) -> bool {
+        let vhost = self.wsis.get(id).and_then(|wsi| self.vhosts.get(wsi.vhost?));
+        let vhosts = vhost.and_then(|vhost| self.vhosts_of(vhost.listener)).unwrap_or_default();
+        vhosts.iter().any(|id| self.vhosts.get(*id).is_some_and(|vhost| vhost.tx_credit.is_some()))
     }
 
     pub(super) fn vhosts_of(&self, listener: WsiId) -> Option<&[VhostId]> {

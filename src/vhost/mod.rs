@@ -43,6 +43,8 @@ pub(crate) struct Vhost {
     pub(crate) role: ServerRole,
     pub(crate) user: VhostUser,
     pub(crate) validity: Option<Validity>,
+    /// What clients may send in each request before its user grants more; `None` where the library does.
+    pub(crate) tx_credit: Option<u32>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::tls::ServerConfig>,
 }

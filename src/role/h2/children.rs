@@ -59,6 +59,7 @@ impl Core {
         let h2 = self.h2_mut(id)?;
         h2.children.insert(stream, child);
         h2.exchanges.insert(child, Exchange { stream: Some(stream), ..Exchange::default() });
+        self.h2_grant_request(id, child, stream);
         self.effects.push_back(Effect::Accept(child));
         Some(child)
     }
@@ -80,7 +81,7 @@ impl Core {
     pub(super) fn h2_wait_for_more(&mut self, child: WsiId) {
         let Some(h2) = self.parent(child).and_then(|id| self.h2_mut(id)) else { return };
         let is_server = h2.is_server;
-        if h2.stream_of(child).is_none_or(|stream| h2.engine.rx_done(stream)) {
+        if h2.may_be_silent(child) {
             self.role_wait(child, Wait::Nothing, Duration::ZERO);
         } else if is_server {
             self.role_wait(child, Wait::Request, self.timeouts.request);
@@ -93,7 +94,7 @@ impl Core {
     pub(super) fn h2_child_progress(&mut self, child: WsiId) {
         let Some(id) = self.parent(child) else { return };
         let Some(h2) = self.h2_mut(id).filter(|h2| h2.is_server) else { return };
-        let Some(Exchange { stream: Some(stream), incoming: Incoming::Ended }) = h2.exchanges.get(&child)
+        let Some(Exchange { stream: Some(stream), incoming: Incoming::Ended, .. }) = h2.exchanges.get(&child)
         else {
             return;
         };
@@ -195,6 +196,7 @@ impl Core {
         let Some(h2) = self.h2_mut(id) else { return };
         let Some(exchange) = h2.exchanges.get(&child) else { return };
         let has_end = matches!(exchange.incoming, Incoming::Held(_));
+        let by_hand = exchange.wish.credit.is_some();
         let Some(stream) = exchange.stream else { return };
         if is_off {
             h2.engine.hold_credit(stream);
@@ -204,7 +206,9 @@ impl Core {
         if has_rest || has_end {
             return self.schedule(child);
         }
-        h2.engine.release_credit(stream);
+        if !by_hand {
+            h2.engine.release_credit(stream);
+        }
         self.h2_wait_for_more(child);
         self.h2_flush(id);
     }

@@ -1,7 +1,6 @@
 //! Heads of requests and responses, and whose turn it is to send payload. Those that want to are asked in turn, each for as
 //! much as its window and the connection's have room for (RFC 9113 5.2).
 
-use super::{Exchange, Incoming};
 use crate::context::scratch::TX_SIZE;
 use crate::context::{Context, Core};
 use crate::error::Error;
@@ -39,7 +38,9 @@ impl Core {
         }
         let (method, target, host) = request;
         let scheme: &[u8] = if is_tls { b"https" } else { b"http" };
-        let request = Request::new(method, scheme, host, target);
+        let credit = exchange.wish.credit;
+        let request = Request { credit, ..Request::new(method, scheme, host, target) };
+        let (body, half_close_due) = exchange.body_of_request(body);
         self.spares.lend(&mut wsi.front);
         let stream = h2
             .engine
@@ -49,7 +50,7 @@ impl Core {
             Some(old) => drop(h2.children.remove(&old)),
             None => h2.unasked = h2.unasked.saturating_sub(1),
         }
-        *exchange = Exchange { stream: Some(stream), incoming: Incoming::Arriving };
+        *exchange = exchange.next(stream, half_close_due);
         h2.children.insert(stream, child);
         if flags.has(Flags::RX_FLOW_OFF) {
             h2.engine.hold_credit(stream);

@@ -96,6 +96,11 @@ impl Core {
     fn h1_send_request(&mut self, id: StreamId, wsi: WsiId) {
         let mut head = std::mem::take(&mut self.out_head);
         let built = self.h1_build_request(id, &mut head);
+        #[cfg(feature = "h2")]
+        if let Ok(stream) = self.live(id) {
+            let wish = stream.h2_wish();
+            self.h2_wish(wsi, wish);
+        }
         let sent = built.and_then(|(authority, body)| {
             let method = head.method().unwrap_or(Method::Get);
             self.http_request(wsi, method, head.target(), authority.authority.as_bytes(), head.iter(), body)
