@@ -433,7 +433,7 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
     S.flag("allow_redirects", |t| &mut t.allow_redirects, "redirects are followed"),
     S.flag("urgent_tx", |t| &mut t.urgent_tx, "hint: sending is urgent").later(),
     S.flag("urgent_rx", |t| &mut t.urgent_rx, "hint: receiving is urgent").later(),
-    S.flag("long_poll", |t| &mut t.long_poll, "h2: a stream that stays open").later(),
+    S.flag("long_poll", |t| &mut t.long_poll, "h2: a stream that stays open"),
     S.number(
         "attr_priority",
         7,
@@ -570,8 +570,7 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
         "nghttp2_quirk_end_stream",
         |t| &mut t.http.nghttp2_quirk_end_stream,
         "h2 peer answers only at END_STREAM",
-    )
-    .later(),
+    ),
     S.flag("h2q_oflow_txcr", |t| &mut t.http.h2q_oflow_txcr, "h2 peer lets its window overflow"),
     S.text("ws_subprotocol", |t| &mut t.ws.subprotocol, "client: asked for; server: accepted"),
     S.flag("ws_binary", |t| &mut t.ws.binary, "messages are sent as binary"),
