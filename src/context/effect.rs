@@ -30,6 +30,8 @@ pub(crate) enum Effect {
     Accept(WsiId),
     /// A connection is gone.
     Closed { wsi: WsiId, binding: Binding, cause: Option<Cause>, flags: Flags },
+    /// A stream that waited to share the connection `from` has `to` for itself, or makes one.
+    FellBack { stream: StreamId, from: WsiId, to: Option<WsiId> },
     /// User code wants its connection closed.
     CloseWsi(WsiId),
     /// User code is asked to provoke a sign of life.
@@ -158,6 +160,7 @@ impl Context {
                 self.core.carrier_closed(wsi, cause.as_ref());
             }
             Effect::Closed { .. } => {}
+            Effect::FellBack { stream, from, to } => self.core.stream_fell_back(stream, from, to),
             Effect::CloseWsi(id) => self.core.close_flushed(id, None),
             Effect::Ping(id) => {
                 if let Some(protocol) = self.handlers.protocols.get_mut(id) {

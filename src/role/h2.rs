@@ -2,6 +2,7 @@
 //! is what they share, and where its events go.
 
 mod children;
+mod fall_back;
 mod sending;
 mod wish;
 
@@ -170,7 +171,7 @@ impl Core {
             h2.engine = Engine::client(Limits { saturates, ..Limits::default() });
         }
         if !is_agreed {
-            return self.close(id, Some(Cause::protocol("the server does not speak HTTP/2 (ALPN)")));
+            return self.h2_fall_back(id);
         }
         h2.is_started = true;
         self.h2_flush(id);

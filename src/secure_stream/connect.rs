@@ -82,13 +82,14 @@ impl Core {
         };
         let Ok(stream) = self.live(id) else { return };
         let reuse = !stream.txn.fresh;
-        let wsi = self.client_connect(&endpoint.info, Binding::Stream(id), reuse);
+        let info = self.info_for(id, &endpoint);
+        let wsi = self.client_connect(&info, Binding::Stream(id), reuse);
         if let Ok(stream) = self.live_mut(id) {
             stream.wsi = Some(wsi);
         }
     }
 
-    fn find_endpoint(&mut self, id: StreamId) -> Result<Rc<super::endpoint::Endpoint>, Cause> {
+    pub(super) fn find_endpoint(&mut self, id: StreamId) -> Result<Rc<super::endpoint::Endpoint>, Cause> {
         let Ok(stream) = self.live_mut(id) else { return Err(Cause::by_us()) };
         if let Some(redirect) = &stream.txn.redirect {
             return Ok(Rc::clone(redirect));

@@ -18,6 +18,8 @@ pub(crate) const EXPANDED: usize = 8192;
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) info: Rc<ClientInfo>,
+    /// The same over HTTP/1.1, where the server may choose that instead of HTTP/2.
+    pub(crate) fall_back: Option<Rc<ClientInfo>>,
     /// What a Host header says.
     pub(crate) authority: String,
     /// The path that came with it, where the endpoint is a whole URL or the target of a redirect.
@@ -211,13 +213,20 @@ impl Core {
             info.window_saturates = stream_type.http.h2q_oflow_txcr;
         }
         info.options = options_of(stream_type);
+        let mut fall_back = None;
         if is_tls {
             self.add_tls(stream_type, host, port, &mut info)?;
+            #[cfg(feature = "h2")]
+            if role == ClientRole::H2 {
+                let mut older = ClientInfo { role: ClientRole::H1, instead_of_h2: true, ..info.clone() };
+                self.add_tls(stream_type, host, port, &mut older)?;
+                fall_back = Some(Rc::new(older));
+            }
         }
         let default = if is_tls { 443 } else { 80 };
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         let authority = if port == default || port == 0 { bracketed } else { format!("{bracketed}:{port}") };
-        Ok(Endpoint { info: Rc::new(info), authority, path, is_tls, host: host.to_owned(), port })
+        Ok(Endpoint { info: Rc::new(info), fall_back, authority, path, is_tls, host: host.to_owned(), port })
     }
 
     #[cfg(feature = "tls")]
@@ -245,7 +254,7 @@ impl Core {
             #[cfg(feature = "h1")]
             ClientRole::H1 => &[b"http/1.1"],
             #[cfg(feature = "h2")]
-            ClientRole::H2 => &[b"h2"],
+            ClientRole::H2 => &[b"h2", b"http/1.1"],
             // What AWS IoT wants to be told on the port that it shares with HTTPS.
             #[cfg(feature = "mqtt")]
             ClientRole::Mqtt if stream_type.mqtt.aws_iot && port == 443 => &[b"x-amzn-mqtt-ca"],

@@ -8,6 +8,7 @@ mod access;
 mod connect;
 mod credit;
 mod endpoint;
+mod fall_back;
 mod handler;
 pub mod metadata;
 mod perf;

@@ -33,6 +33,8 @@ pub(crate) struct Transaction {
     pub(crate) redirecting: bool,
     /// Client: the redirect turned the request into a GET (RFC 9110 15.4).
     pub(crate) as_get: bool,
+    /// Client: the server has chosen HTTP/1.1 where HTTP/2 was offered.
+    pub(crate) fell_back: bool,
     /// Client: an idle connection was not alive any more; the request goes out once again on a new one.
     pub(crate) fresh: bool,
 }

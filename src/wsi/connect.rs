@@ -75,6 +75,9 @@ pub struct ClientInfo {
     /// The server grants more than there can be of a window (`h2q_oflow_txcr`).
     #[cfg(feature = "h2")]
     pub(crate) window_saturates: bool,
+    /// The server was offered HTTP/2, and has chosen this.
+    #[cfg(feature = "h2")]
+    pub(crate) instead_of_h2: bool,
     /// Who the client is, to a server that wants to know before anything else.
     #[cfg(feature = "mqtt")]
     pub(crate) mqtt: Option<Box<crate::role::MqttConnect>>,
@@ -92,6 +95,8 @@ impl ClientInfo {
             validity: None,
             #[cfg(feature = "h2")]
             window_saturates: false,
+            #[cfg(feature = "h2")]
+            instead_of_h2: false,
             #[cfg(feature = "mqtt")]
             mqtt: None,
         }

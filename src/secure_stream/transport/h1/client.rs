@@ -338,6 +338,7 @@ impl Core {
                 let Ok(stream) = self.live_mut(id) else { return };
                 stream.txn.redirect = Some(Rc::new(endpoint));
                 stream.txn.redirecting = true;
+                stream.txn.fell_back = false;
                 stream.txn.as_get |= becomes_get;
             }
             Err(cause) => self.h1_fail_try(id, wsi, cause, None),
