@@ -311,7 +311,8 @@ fn a_window_that_never_opens_ends_the_stream_and_not_the_connection() {
     });
     world.run(10);
     let mut peer = Peer::new(world.listener.accept().unwrap(), Limits::default());
-    // It reads, and grants nothing: nobody serves its engine.
+    // It reads, and grants nothing: nobody serves its engine. That it knows the client's settings, it says (RFC 9113 6.5.3).
+    peer.socket.write(&[[0, 0, 0, 4, 0, 0, 0, 0, 0], [0, 0, 0, 4, 1, 0, 0, 0, 0]].concat()).unwrap();
     let mut before = 0;
     for _ in 0..3 {
         before += peer.socket.read().len();

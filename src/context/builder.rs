@@ -30,6 +30,8 @@ pub struct Timeouts {
     pub response: Duration,
     /// A server: a request's head from its first byte, and from one piece of its body to the next. 10 s.
     pub request: Duration,
+    /// Either side, HTTP/2: the acknowledgement of settings (RFC 9113 6.5.3). 10 s.
+    pub settings: Duration,
     /// A server: the next request on a kept connection. 60 s.
     pub keep_alive: Duration,
     /// Either side: a peer that takes nothing of what there is to send. 60 s.
@@ -47,6 +49,7 @@ impl Default for Timeouts {
             tls: Duration::from_secs(10),
             response: Duration::from_secs(30),
             request: Duration::from_secs(10),
+            settings: Duration::from_secs(10),
             keep_alive: Duration::from_secs(60),
             send: Duration::from_secs(60),
             pool_idle: Duration::from_secs(5),

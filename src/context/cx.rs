@@ -220,6 +220,17 @@ impl Cx<'_> {
         Ok(())
     }
 
+    /// Ends a server in grace: it listens no more, and what its clients have under way comes to its end. Those over HTTP/2 are
+    /// told that it goes, and what they begin before they know is still served (RFC 9113 6.8); those over HTTP/1.1 are
+    /// closed when they are idle, or after their next answer. The server stream is destroyed when the last of them is gone;
+    /// [`Self::destroy`] ends what takes too long. A vhost that was made for it (`!name`) goes with it.
+    ///
+    /// # Errors
+    /// [`Error::Stale`]; the stream is no server.
+    pub fn server_shutdown(&mut self, server: StreamId) -> Result<(), Error> {
+        self.core.server_shutdown(server)
+    }
+
     /// Stops (`false`) and resumes (`true`) the flow of payload to the stream: the peer is held up, nothing piles up.
     ///
     /// # Errors

@@ -51,6 +51,9 @@ pub(crate) enum Timer {
     Race(WsiId),
     /// The resolver waits for something.
     Names,
+    /// A peer has settings to acknowledge.
+    #[cfg(feature = "h2")]
+    H2Settings(WsiId),
     /// A listener that had to stop accepting tries again.
     Listener(WsiId),
     App(Call),

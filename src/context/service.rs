@@ -171,6 +171,8 @@ impl Context {
                 Timer::Validity(id) => self.validity_timer(id),
                 Timer::Race(id) => self.core.race_timer(id),
                 Timer::Names => self.core.dns_timer(),
+                #[cfg(feature = "h2")]
+                Timer::H2Settings(id) => self.core.h2_settings_timed_out(id),
                 Timer::Stream(id, what) => self.core.stream_timer(id, what),
                 Timer::Listener(id) => self.core.schedule(id),
                 Timer::App(call) => self.core.effects.push_back(super::Effect::Call(call)),

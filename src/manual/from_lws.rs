@@ -41,6 +41,7 @@
 //! | `lws_ss_start_timeout`, `lws_ss_cancel_timeout` | `start_timeout`, `cancel_timeout` |
 //! | `lws_ss_change_handlers` | `change_handlers` |
 //! | `lws_ss_server_ack` | `server_ack` |
+//! | `lws_context_deprecate` | `server_shutdown`, for each server |
 //! | `lws_ss_server_foreach_client` | `server_foreach_client` |
 //! | `lws_ss_adopt_raw`, `lws_adopt_socket` | `adopt`, `adopt_socket` |
 //! | `lws_create_adopt_udp`, `lws_retry_sul_schedule` | `udp_bind`, `connect` with `ClientRole::Udp`; `retry_schedule` |

@@ -122,6 +122,8 @@ impl Core {
     pub(crate) fn role_left(&mut self, carrier: WsiId) {
         #[cfg(feature = "mqtt")]
         self.mqtt_keep(carrier);
+        #[cfg(feature = "h2")]
+        self.h2_left(carrier);
     }
 
     pub(crate) fn role_ping(&mut self, id: WsiId) {

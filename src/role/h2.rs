@@ -2,6 +2,7 @@
 //! is what they share, and where its events go.
 
 mod children;
+mod ending;
 mod fall_back;
 mod sending;
 mod wish;
@@ -11,7 +12,7 @@ pub(crate) use wish::{HalfClose, StreamWish};
 use super::{Framed, Role};
 use crate::cause::{Cause, Phase};
 use crate::context::scratch::{PREFIX_ROOM, Scratch};
-use crate::context::{Context, Core, WsiEvent};
+use crate::context::{Context, Core, SulId, WsiEvent};
 use crate::http::Head;
 use crate::wsi::{Binding, Family, Flags, Wait, WsiId, WsiState};
 use h2::{Code, EncodeError, Engine, Event, Limits, StreamId};
@@ -78,6 +79,8 @@ pub(crate) struct H2 {
     blocked: Vec<WsiId>,
     /// Whose payload it is that is being framed.
     sending: Option<(WsiId, StreamId)>,
+    /// Set while the peer has settings of ours to acknowledge.
+    settings_timer: Option<SulId>,
 }
 
 impl H2 {
@@ -106,6 +109,7 @@ impl H2 {
             queue: VecDeque::new(),
             blocked: Vec::new(),
             sending: None,
+            settings_timer: None,
         }
     }
 
@@ -175,6 +179,7 @@ impl Core {
         }
         h2.is_started = true;
         self.h2_flush(id);
+        self.h2_expect_acknowledgement(id);
         self.h2_admit(id);
     }
 
@@ -204,7 +209,7 @@ impl Core {
     }
 
     pub(super) fn h2_serve(&mut self, id: WsiId) {
-        let by_hand = self.grants_by_hand(id);
+        let (by_hand, is_leaving) = (self.grants_by_hand(id), self.vhost_is_leaving(id));
         let Some(wsi) = self.wsis.get_mut(id) else { return };
         wsi.role = Role::H2(Box::new(H2::server(by_hand)));
         wsi.binding = Binding::Carrier;
@@ -212,7 +217,11 @@ impl Core {
         // This role can ask for signs of life, which the one before could not.
         self.validity_start(id);
         self.role_wait(id, Wait::Request, self.timeouts.request);
+        if is_leaving {
+            self.h2_shut_down(id);
+        }
         self.h2_flush(id);
+        self.h2_expect_acknowledgement(id);
     }
 
     /// Sends what the protocol itself has to say, before the next payload.
@@ -318,6 +327,8 @@ impl Context {
             }
         }
         self.core.h2_flush(id);
+        self.core.h2_see_acknowledgement(id);
+        self.core.h2_end_if_drained(id);
         done
     }
 

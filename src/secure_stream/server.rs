@@ -113,6 +113,19 @@ impl Core {
         Ok(vhost)
     }
 
+    /// A server stream listens no more, and is destroyed when its last connection has come to its end.
+    pub(crate) fn server_shutdown(&mut self, id: StreamId) -> Result<(), Error> {
+        let server = self.live_mut(id)?.server.as_mut();
+        let Some((server, vhost)) = server.and_then(|server| server.vhost.map(|vhost| (server, vhost)))
+        else {
+            return Err(Error::WrongKind("only a server stream has clients"));
+        };
+        // Nobody else can have a vhost that is leaving.
+        server.is_own = true;
+        self.vhost_leave(vhost);
+        Ok(())
+    }
+
     /// A server stream no longer listens.
     pub(super) fn stop_serving(&mut self, server: &Server) {
         match server.vhost {

@@ -61,13 +61,11 @@ impl Core {
         if is_taken && self.vhosts_of(listener).is_none_or(|vhosts| vhosts.len() < 2) {
             return true;
         }
-        let Some((meant, how)) = self.select_vhost(listener, asked) else { return true };
+        let Some((meant, how)) = self.select_vhost(present, listener, asked) else { return true };
         if is_taken {
             return meant == present || how == Match::First;
         }
-        if let Some(wsi) = self.wsis.get_mut(id) {
-            wsi.vhost = Some(meant);
-        }
+        self.vhost_assign(id, meant);
         self.effects.push_back(Effect::Accept(id));
         true
     }
@@ -85,7 +83,7 @@ impl Core {
         let wsi = self.wsis.get(id)?;
         let present = wsi.vhost?;
         let listener = self.vhosts.get(present).map(|vhost| vhost.listener);
-        match listener.and_then(|listener| self.select_vhost(listener, asked)) {
+        match listener.and_then(|listener| self.select_vhost(present, listener, asked)) {
             Some((meant, Match::First)) if wsi.is_tls() && meant != present => Some(present),
             Some((meant, _)) if meant == present || !wsi.is_tls() => Some(meant),
             Some(_) => None,
@@ -102,8 +100,8 @@ impl Core {
     ) -> Option<crate::tls::ServerConfig> {
         let present = self.wsis.get(id)?.vhost?;
         let listener = self.vhosts.get(present)?.listener;
-        let (meant, _) = self.select_vhost(listener, asked)?;
-        self.wsis.get_mut(id)?.vhost = Some(meant);
+        let (meant, _) = self.select_vhost(present, listener, asked)?;
+        self.vhost_assign(id, meant);
         self.vhosts.get(meant)?.tls.clone()
     }
 
@@ -170,7 +168,6 @@ impl Context {
         }
         let Some(vhost) = core.vhosts.get(vhost_id) else { return };
         let mut wsi = Wsi::new(None, vhost.role.start(), Binding::None, WsiState::Connecting);
-        wsi.vhost = Some(vhost_id);
         wsi.flags.set(Flags::ACCEPTED);
         // Unnamed Unix peers have no address worth keeping.
         if let Some(peer) = peer {
@@ -179,6 +176,7 @@ impl Context {
         #[cfg(feature = "tls")]
         let session = core.server_session(vhost_id);
         let id = core.wsis.insert(wsi);
+        core.vhost_assign(id, vhost_id);
         core.counters.accepted += 1;
         let _ = socket.set_nodelay();
         match (core.plat.register(socket, id.0.to_token()), core.wsis.get_mut(id)) {

@@ -149,6 +149,8 @@ impl Core {
         let id = self.vhosts.insert(Vhost {
             name,
             listener,
+            connections: 0,
+            is_leaving: false,
             address,
             role: info.role,
             user,
@@ -166,7 +168,8 @@ impl Core {
     /// One that listens at the same address already, and can tell by their names for whom its clients come.
     fn listener_to_share(&self, info: &ListenInfo, is_tls: bool) -> Result<Option<WsiId>, Error> {
         let Some(name) = &info.name else { return Ok(None) };
-        let Some((_, there)) = self.vhosts.iter().find(|(_, vhost)| vhost.address == info.address) else {
+        let is_there = |vhost: &Vhost| !vhost.is_leaving && vhost.address == info.address;
+        let Some((_, there)) = self.vhosts.iter().find(|(_, vhost)| is_there(vhost)) else {
             return Ok(None);
         };
         let in_use = |why: &'static str| {

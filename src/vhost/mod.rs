@@ -2,6 +2,7 @@
 //! what it accepts.
 
 mod accept;
+mod leave;
 mod listen;
 mod peers;
 mod select;
@@ -39,6 +40,10 @@ pub(crate) struct Vhost {
     /// By which clients ask for it, in lower case; and policies, with a `!`.
     pub(crate) name: Option<Box<str>>,
     pub(crate) listener: WsiId,
+    /// Connections that have come for it.
+    pub(crate) connections: usize,
+    /// It listens no more, and goes with the last of them.
+    pub(crate) is_leaving: bool,
     pub(crate) address: Address,
     pub(crate) role: ServerRole,
     pub(crate) user: VhostUser,
@@ -51,7 +56,9 @@ pub(crate) struct Vhost {
 
 impl Core {
     pub(crate) fn vhost_by_name(&self, name: &str) -> Option<VhostId> {
-        let is_it = |vhost: &Vhost| vhost.name.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(name));
+        let is_it = |vhost: &Vhost| {
+            !vhost.is_leaving && vhost.name.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(name))
+        };
         self.vhosts.iter().find(|(_, vhost)| is_it(vhost)).map(|(id, _)| id)
     }
 
@@ -60,12 +67,14 @@ impl Core {
         let Some(vhost) = self.vhosts.remove(id) else { return };
         log::info!(target: "millstream::vhost", "{id}: no longer listens on {}", vhost.address);
         self.dead_vhosts.push(id);
-        let Some(Role::Listen(listener)) = self.wsis.get_mut(vhost.listener).map(|wsi| &mut wsi.role) else {
-            return;
-        };
-        listener.vhosts.retain(|other| *other != id);
-        if listener.vhosts.is_empty() {
-            self.remove(vhost.listener);
+        self.stop_listening(vhost.listener, id);
+    }
+
+    fn stop_listening(&mut self, listener: WsiId, id: VhostId) {
+        let Some(Role::Listen(row)) = self.wsis.get_mut(listener).map(|wsi| &mut wsi.role) else { return };
+        row.vhosts.retain(|other| *other != id);
+        if row.vhosts.is_empty() {
+            self.remove(listener);
         }
     }
 }

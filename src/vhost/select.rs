@@ -51,11 +51,18 @@ fn select<'a, T>(
 }
 
 impl Core {
-    /// Whom a client of this listener means that asks for `asked`.
-    pub(crate) fn select_vhost(&self, listener: WsiId, asked: Option<&str>) -> Option<(VhostId, Match)> {
-        let vhosts = self.vhosts_of(listener)?.iter();
-        let named = vhosts.filter_map(|id| Some((*id, self.vhosts.get(*id)?.name.as_deref())));
-        select(named, asked)
+    /// Whom a client means that asks for `asked`, and has come to this listener for `present`: which is heard still while it
+    /// is leaving, though it listens no more.
+    pub(crate) fn select_vhost(
+        &self,
+        present: VhostId,
+        listener: WsiId,
+        asked: Option<&str>,
+    ) -> Option<(VhostId, Match)> {
+        let is_leaving = self.vhosts.get(present).is_some_and(|vhost| vhost.is_leaving);
+        let listed = self.vhosts_of(listener).unwrap_or_default().iter().copied();
+        let vhosts = is_leaving.then_some(present).into_iter().chain(listed);
+        select(vhosts.filter_map(|id| Some((id, self.vhosts.get(id)?.name.as_deref()))), asked)
     }
 }
 

@@ -83,6 +83,11 @@ impl Core {
         {
             self.peers.leave(peer.ip());
         }
+        if wsi.flags.has(Flags::ACCEPTED)
+            && let Some(vhost) = wsi.vhost
+        {
+            self.vhost_lost_one(vhost);
+        }
         for buffer in [&mut wsi.rest, &mut wsi.front, &mut wsi.unsent] {
             self.spares.take_back(buffer);
         }

@@ -65,6 +65,7 @@ impl Core {
         if flags.has(Flags::WANT_TX) {
             self.h2_child_wants_tx(id, child);
         }
+        self.h2_expect_acknowledgement(id);
         self.wsi_request_flush(id);
         Ok(())
     }
