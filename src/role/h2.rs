@@ -5,6 +5,8 @@ mod children;
 mod ending;
 mod fall_back;
 mod sending;
+#[cfg(test)]
+mod tests;
 mod wish;
 
 pub(crate) use wish::{HalfClose, StreamWish};
