@@ -106,6 +106,10 @@ struct World {
 
 impl World {
     fn new(link: Link) -> Self {
+        Self::of(link, ServerRole::H1)
+    }
+
+    fn of(link: Link, role: ServerRole) -> Self {
         let network = Network::new(3);
         network.set_default_link(link);
         let build = |ip| Context::builder().sim(network.host(ip)).build().unwrap();
@@ -115,7 +119,8 @@ impl World {
         let accept = move |_: &mut Cx<'_>, _: WsiId, _: Option<&Address>| -> Option<Box<dyn Protocol>> {
             Some(Box::new(User::new(&shared, INFO, true)))
         };
-        server.with(|cx| cx.listen(ListenInfo::new(address, ServerRole::H1), accept).unwrap());
+        let info = ListenInfo { websockets: true, ..ListenInfo::new(address, role) };
+        server.with(|cx| cx.listen(info, accept).unwrap());
         Self { network, server, client, log }
     }
 
@@ -125,8 +130,12 @@ impl World {
     }
 
     fn connect(&mut self, user: User) -> WsiId {
+        self.connect_as(user, ClientRole::Ws)
+    }
+
+    fn connect_as(&mut self, user: User, role: ClientRole) -> WsiId {
         let address = Address::Ip("10.0.0.1:80".parse().unwrap());
-        let info = ClientInfo::new(Target::Address(address), ClientRole::Ws);
+        let info = ClientInfo::new(Target::Address(address), role);
         self.client.with(|cx| cx.connect(&info, user))
     }
 
@@ -169,6 +178,92 @@ fn messages_are_compressed_where_both_sides_want_it_and_arrive_as_they_were() {
         }
         assert!(sent[0] < 1_500 && sent[1] > 18_000, "{sent:?}");
     }
+}
+
+#[cfg(feature = "h2")]
+#[test]
+fn the_same_code_speaks_websocket_over_either_version() {
+    for deflate in [true, false] {
+        let mut world = World::of(Link::default(), ServerRole::Http);
+        let (log, info) = (Log::default(), WsInfo { deflate, ..INFO });
+        let mut user = User::new(&log, info, false);
+        user.says = vec![b"much of the same. ".repeat(10_000), Vec::new(), b"short".to_vec()];
+        let said = user.says.clone();
+        let wsi = world.connect_as(user, ClientRole::H2);
+        world.run(3000);
+        assert_eq!(log.borrow().status, Some(200));
+        assert!(world.log.borrow().messages == said && log.borrow().messages == said);
+        assert_eq!(world.client.counters().tx_bytes < 10_000, deflate);
+        world.client.with(|cx| {
+            assert!(cx.wsi_peer(wsi).is_some() && cx.wsi_local(wsi).is_some());
+            cx.wsi_close(wsi).unwrap();
+        });
+        world.run(100);
+        assert_eq!(log.borrow().closed.as_deref(), Some(""));
+        assert_eq!(world.log.borrow().closed.as_deref(), Some("closed by the peer with code 1000"));
+    }
+}
+
+/// Grants when it is asked to, and hears whatever has come before.
+#[cfg(feature = "h2")]
+#[test]
+fn what_comes_before_the_grant_waits_for_it_and_a_success_without_a_websocket_is_no_answer() {
+    struct Slow(Log);
+    impl Protocol for Slow {
+        fn request(&mut self, cx: &mut Cx<'_>, me: WsiId, head: &Head) -> Flow {
+            assert!(cx.http_respond(me, Status::OK, &[], BodyLength::Known(0)).is_err());
+            let head = head.clone();
+            let later = Duration::from_millis(100);
+            cx.sul_schedule(later, move |cx| cx.ws_accept(me, &head, &WsInfo::default()).unwrap());
+            Flow::Ok
+        }
+
+        fn rx(&mut self, _: &mut Cx<'_>, _: WsiId, _: &[u8]) -> Flow {
+            unreachable!("there are messages instead");
+        }
+
+        fn message(&mut self, _: &mut Cx<'_>, _: WsiId, payload: &[u8], _: RxFlags) -> Flow {
+            self.0.borrow_mut().messages.push(payload.to_vec());
+            Flow::Ok
+        }
+
+        fn writeable(&mut self, _: &mut Cx<'_>, _: WsiId, _: &mut Tx<'_>) -> TxFlow {
+            TxFlow::DontSend
+        }
+    }
+    use h2::{Engine, Limits, Request};
+    let network = Network::new(1);
+    let mut server = Context::builder().sim(network.host("10.0.0.1")).build().unwrap();
+    let log = Log::default();
+    let shared = Rc::clone(&log);
+    server.with(|cx| {
+        let accept = move |_: &mut Cx<'_>, _: WsiId, _: Option<&Address>| -> Option<Box<dyn Protocol>> {
+            Some(Box::new(Slow(Rc::clone(&shared))))
+        };
+        let address = Address::Ip("10.0.0.1:80".parse().unwrap());
+        let info = ListenInfo { websockets: true, ..ListenInfo::new(address, ServerRole::Http) };
+        cx.listen(info, accept).unwrap();
+    });
+    let mut socket = network.connect(&network.host("10.0.0.3"), "10.0.0.1:80").unwrap();
+    network.run(&mut [&mut server], Us::from_us(10_000)).unwrap();
+    let (mut engine, mut out) = (Engine::client(Limits::default()), Vec::new());
+    // What a server takes is known to this client without being told.
+    let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 1];
+    let mut at = 0;
+    while at < settings.len() {
+        at += engine.input(0, &settings[at..], &mut Head::new()).unwrap().0;
+    }
+    let request = Request::connect(b"websocket", b"http", b"a", b"/");
+    let fields = [(&b"sec-websocket-version"[..], &b"13"[..])].into_iter();
+    let stream = engine.encode_request(&request, fields, BodyLength::Unknown, &mut out).unwrap();
+    let message = masked(0x81, b"early");
+    out.extend_from_slice(engine.frame(stream, message.len(), false).unwrap().prefix());
+    out.extend_from_slice(&message);
+    socket.write(&out).unwrap();
+    network.run(&mut [&mut server], Us::from_us(50_000)).unwrap();
+    assert!(log.borrow().messages.is_empty());
+    network.run(&mut [&mut server], Us::from_us(200_000)).unwrap();
+    assert_eq!(log.borrow().messages, [b"early"]);
 }
 
 #[test]

@@ -575,6 +575,7 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
     S.text("ws_subprotocol", |t| &mut t.ws.subprotocol, "client: asked for; server: accepted"),
     S.flag("ws_binary", |t| &mut t.ws.binary, "messages are sent as binary"),
     S.flag("ws_prioritize_reads", |t| &mut t.ws.prioritize_reads, "input goes before output"),
+    S.flag("ws_over_h2", |t| &mut t.ws.over_h2, "on HTTP/2 connections too, where both sides can"),
     S.template("mqtt_topic", |t| &mut t.mqtt.topic, "where messages are published"),
     S.template("mqtt_subscribe", |t| &mut t.mqtt.subscribe, "topic filter to subscribe to"),
     S.number("mqtt_qos", QOS, |t, n| t.mqtt.qos = narrow(n), "quality of service").or("mqtt qos"),

@@ -281,6 +281,8 @@ pub struct Ws {
     pub binary: bool,
     /// `ws_prioritize_reads`: input goes before output.
     pub prioritize_reads: bool,
+    /// `ws_over_h2`: a client shares an HTTP/2 connection where the server allows it; a server of websockets alone takes HTTP/2.
+    pub over_h2: bool,
 }
 
 /// What a stream type says to the MQTT transport (`mqtt_...`).

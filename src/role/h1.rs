@@ -40,7 +40,7 @@ pub(super) fn dated<'f: 'd, 'd>(
 }
 
 impl Context {
-    pub(super) fn h1_input(&mut self, id: WsiId, bytes: &[u8], scratch: &mut Scratch) -> usize {
+    pub(super) fn h1_input(&mut self, id: WsiId, bytes: &mut [u8], scratch: &mut Scratch) -> usize {
         #[cfg(feature = "h2")]
         match self.core.h2_preface(id, bytes) {
             super::h2::Preface::None => {}
@@ -269,7 +269,7 @@ impl Core {
     ) -> Result<(), Error> {
         #[cfg(feature = "h2")]
         if self.parent(id).is_some() {
-            return self.h2_request(id, (method, target, host), fields, body);
+            return self.h2_request(id, ::h2::Request::new(method, b"", host, target), fields, body);
         }
         let limit = self.timeouts.response;
         let Some(wsi) = self.wsis.get_mut(id) else { return Err(Error::Stale) };

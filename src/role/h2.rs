@@ -7,6 +7,8 @@ mod fall_back;
 mod sending;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "ws")]
+mod tunnel;
 mod wish;
 
 pub(crate) use wish::{HalfClose, StreamWish};
@@ -59,6 +61,10 @@ struct Exchange {
     has_head: bool,
     /// Of a client: the end of its request is not said before that.
     half_close_due: bool,
+    /// An extended CONNECT (RFC 8441), which has not been refused.
+    is_tunnel: bool,
+    /// Waits for its turn to send, or for room.
+    in_line: bool,
 }
 
 /// What the users of a connection share.
@@ -83,6 +89,8 @@ pub(crate) struct H2 {
     sending: Option<(WsiId, StreamId)>,
     /// Set while the peer has settings of ours to acknowledge.
     settings_timer: Option<SulId>,
+    #[cfg(feature = "ws")]
+    tunnels: tunnel::Tunnels,
 }
 
 impl H2 {
@@ -90,11 +98,7 @@ impl H2 {
         Self::new(Engine::client(Limits::default()), false)
     }
 
-    /// By hand: there may be users who say how much their clients may send.
-    fn server(by_hand: bool) -> Self {
-        let limits = Limits::default();
-        let initial_window = if by_hand { 0 } else { limits.initial_window };
-        let engine = Engine::server(Limits { by_hand, initial_window, ..limits });
+    fn server(engine: Engine) -> Self {
         Self { is_started: true, ..Self::new(engine, true) }
     }
 
@@ -112,6 +116,8 @@ impl H2 {
             blocked: Vec::new(),
             sending: None,
             settings_timer: None,
+            #[cfg(feature = "ws")]
+            tunnels: tunnel::Tunnels::default(),
         }
     }
 
@@ -129,15 +135,14 @@ impl H2 {
     }
 
     /// Lets the engine frame a payload; a message whose declared length is reached is over, said or not.
-    pub(super) fn frame(&mut self, len: usize, is_eom: bool) -> Result<Framed, EncodeError> {
-        let nothing = Framed { keep: false, ..Framed::BARE };
-        let Some((_, stream)) = self.sending else { return Ok(nothing) };
+    fn frame(&mut self, len: usize, is_eom: bool) -> Result<Framed, EncodeError> {
+        let Some((_, stream)) = self.sending else { return Ok(Framed::NOTHING) };
         let is_eom = is_eom || self.engine.tx_left(stream) == Some(len as u64);
         let frame = match self.engine.frame(stream, len, is_eom) {
-            Ok(frame) if frame.is_suppressed() => return Ok(nothing),
+            Ok(frame) if frame.is_suppressed() => return Ok(Framed::NOTHING),
             Ok(frame) => frame,
             // The peer wants no more of it.
-            Err(EncodeError::Stream) => return Ok(nothing),
+            Err(EncodeError::Stream) => return Ok(Framed::NOTHING),
             Err(error) => return Err(error),
         };
         let mut prefix = [0; PREFIX_ROOM];
@@ -211,9 +216,10 @@ impl Core {
     }
 
     pub(super) fn h2_serve(&mut self, id: WsiId) {
-        let (by_hand, is_leaving) = (self.grants_by_hand(id), self.vhost_is_leaving(id));
+        let is_leaving = self.vhost_is_leaving(id);
+        let limits = self.h2_limits(id);
         let Some(wsi) = self.wsis.get_mut(id) else { return };
-        wsi.role = Role::H2(Box::new(H2::server(by_hand)));
+        wsi.role = Role::H2(Box::new(H2::server(Engine::server(limits))));
         wsi.binding = Binding::Carrier;
         self.families.insert(id, Family::new());
         // This role can ask for signs of life, which the one before could not.
@@ -224,6 +230,17 @@ impl Core {
         }
         self.h2_flush(id);
         self.h2_expect_acknowledgement(id);
+    }
+
+    /// What a server grants on a connection, which is for all vhosts of its listener. By hand: there may be users who say how
+    /// much their clients may send.
+    fn h2_limits(&self, id: WsiId) -> Limits {
+        let (limits, by_hand) = (Limits::default(), self.grants_by_hand(id));
+        let initial_window = if by_hand { 0 } else { limits.initial_window };
+        let vhost = self.wsis.get(id).and_then(|wsi| wsi.vhost);
+        let connect_protocol =
+            cfg!(feature = "ws") && vhost.is_some_and(|vhost| self.listener_takes_ws(vhost));
+        Limits { by_hand, initial_window, connect_protocol, ..limits }
     }
 
     /// Sends what the protocol itself has to say, before the next payload.
@@ -273,6 +290,10 @@ impl Core {
     }
 
     fn h2_fail(&mut self, id: WsiId, error: h2::Error) {
+        #[cfg(feature = "ws")]
+        if self.h2_mut(id).is_some_and(|h2| !h2.is_server && !h2.tunnels.has_settings()) {
+            self.h2_takes_no_ws(id);
+        }
         self.h2_flush(id);
         self.close_flushed(id, Some(Cause::protocol(&error.to_string())));
     }
@@ -295,7 +316,7 @@ impl Core {
 }
 
 impl Context {
-    pub(super) fn h2_input(&mut self, id: WsiId, bytes: &[u8], scratch: &mut Scratch) -> usize {
+    pub(super) fn h2_input(&mut self, id: WsiId, bytes: &mut [u8], scratch: &mut Scratch) -> usize {
         let mut done = 0;
         loop {
             // What an event leads to comes before the next event.
@@ -317,9 +338,10 @@ impl Context {
             match h2.engine.input(now, left, &mut scratch.head) {
                 Ok((0, None)) => break,
                 Ok((used, event)) => {
+                    let piece = bytes.get_mut(done..done + used).unwrap_or_default();
                     done += used;
                     if let Some(event) = event {
-                        self.h2_event(id, event, left.get(..used).unwrap_or_default(), &scratch.head);
+                        self.h2_event(id, event, piece, scratch);
                     }
                 }
                 Err(error) => {
@@ -334,9 +356,9 @@ impl Context {
         done
     }
 
-    fn h2_event(&mut self, id: WsiId, event: Event, piece: &[u8], head: &Head) {
+    fn h2_event(&mut self, id: WsiId, event: Event, piece: &mut [u8], scratch: &mut Scratch) {
         match event {
-            Event::Request { stream } => self.h2_request_event(id, stream, head),
+            Event::Request { stream } => self.h2_request_event(id, stream, &scratch.head),
             Event::Informational { stream } | Event::Response { stream } => {
                 let Some(child) = self.core.h2_child(id, stream) else { return };
                 if matches!(event, Event::Response { .. }) {
@@ -346,17 +368,21 @@ impl Context {
                     wsi.flags.set(Flags::GOT_RX);
                 }
                 self.core.h2_wait_for_more(child);
-                self.wsi_event(child, WsiEvent::Response(head));
+                #[cfg(feature = "ws")]
+                if !self.core.h2_ws_answered(child, &scratch.head) {
+                    return;
+                }
+                self.wsi_event(child, WsiEvent::Response(&scratch.head));
             }
             Event::Body { stream, range } => {
-                let piece = piece.get(range).unwrap_or_default();
+                let piece = piece.get_mut(range).unwrap_or_default();
                 if let Some(child) = self.core.h2_child(id, stream) {
-                    self.h2_body(child, piece);
+                    self.h2_body(child, piece, scratch);
                 }
             }
             Event::End { stream } => {
                 if let Some(child) = self.core.h2_child(id, stream) {
-                    self.h2_end(id, child, head);
+                    self.h2_end(id, child, &scratch.head);
                 }
             }
             Event::Reset { stream, code } => self.core.h2_was_reset(id, stream, code),
@@ -368,6 +394,8 @@ impl Context {
             Event::Window { stream } => self.core.h2_unblock(id, stream),
             Event::Settings => {
                 self.core.h2_unblock(id, None);
+                #[cfg(feature = "ws")]
+                self.core.h2_settings(id);
                 self.core.h2_admit(id);
             }
             Event::Pong { .. } => self.core.validity_confirmed(id),
@@ -388,9 +416,14 @@ impl Context {
         self.core.h2_continue(id, stream);
     }
 
-    fn h2_body(&mut self, child: WsiId, piece: &[u8]) {
+    fn h2_body(&mut self, child: WsiId, piece: &mut [u8], scratch: &mut Scratch) {
         let Some(wsi) = self.core.wsis.get_mut(child) else { return };
-        if wsi.flags.has(Flags::RX_FLOW_OFF) || !wsi.rest.is_empty() {
+        #[cfg(feature = "ws")]
+        if matches!(wsi.role, Role::Ws(_)) {
+            return self.h2_ws_input(child, piece, scratch);
+        }
+        let _ = scratch;
+        if wsi.flags.any(Flags::RX_FLOW_OFF | Flags::UNDECIDED) || !wsi.rest.is_empty() {
             // No more than the window that it was granted before.
             self.core.spares.lend(&mut wsi.rest);
             return wsi.rest.extend_from_slice(piece);
@@ -401,7 +434,9 @@ impl Context {
 
     fn h2_end(&mut self, id: WsiId, child: WsiId, trailers: &Head) {
         let Some(wsi) = self.core.wsis.get(child) else { return };
-        let is_held = wsi.flags.has(Flags::RX_FLOW_OFF) || !wsi.rest.is_empty();
+        let is_bare = matches!(wsi.role, Role::Child(_));
+        let is_held =
+            is_bare && (wsi.flags.any(Flags::RX_FLOW_OFF | Flags::UNDECIDED) || !wsi.rest.is_empty());
         let Some(h2) = self.core.h2_mut(id) else { return };
         h2.is_proven = true;
         let Some(exchange) = h2.exchanges.get_mut(&child) else { return };
@@ -410,6 +445,10 @@ impl Context {
             return;
         }
         exchange.incoming = Incoming::Ended;
+        #[cfg(feature = "ws")]
+        if !is_bare {
+            return self.core.h2_ws_ended(child);
+        }
         self.h2_tell_end(child, trailers);
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct Framed {
 
 impl Framed {
     const BARE: Self = Self { prefix: [0; PREFIX_ROOM], prefix_len: 0, suffix: &[], keep: true };
+    #[cfg(feature = "h2")]
+    const NOTHING: Self = Self { keep: false, ..Self::BARE };
 }
 
 impl Role {
@@ -76,6 +78,16 @@ impl Role {
             // It begins with a request.
             #[cfg(feature = "ws")]
             ClientRole::Ws => Self::H1(Box::new(::h1::Engine::client(::h1::Limits::default()))),
+        }
+    }
+
+    /// The connection that carries it, where it has no socket of its own.
+    pub(crate) fn carrier(&self) -> Option<WsiId> {
+        match self {
+            Self::Child(carrier) => Some(*carrier),
+            #[cfg(feature = "ws")]
+            Self::Ws(ws) => ws.carrier(),
+            _ => None,
         }
     }
 
@@ -227,10 +239,7 @@ impl Context {
                 }
             },
             #[cfg(feature = "h2")]
-            Role::H2(h2) => Some(h2.frame(len, is_eom).unwrap_or_else(|error| {
-                self.core.h2_cannot_send(id, error);
-                Framed { keep: false, ..Framed::BARE }
-            })),
+            Role::H2(_) => Some(self.core.h2_frame(id, payload, is_eom, scratch)),
             #[cfg(feature = "mqtt")]
             Role::Mqtt(mqtt) => {
                 mqtt.written(len);

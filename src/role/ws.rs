@@ -31,6 +31,8 @@ pub(crate) struct Ws {
     /// Messages go out as binary, not as text.
     is_binary: bool,
     prioritize_reads: bool,
+    /// The HTTP/2 connection that it is a stream of; `None` where it has a socket.
+    carrier: Option<WsiId>,
 }
 
 /// The message that goes out.
@@ -42,8 +44,13 @@ enum Sending {
 }
 
 impl Ws {
-    fn new(engine: Engine, is_binary: bool, prioritize_reads: bool) -> Self {
-        Self { engine, ping: None, sending: Sending::Nothing, is_binary, prioritize_reads }
+    fn new(engine: Engine, info: &WsInfo<'_>, carrier: Option<WsiId>) -> Self {
+        let WsInfo { is_binary, prioritize_reads, .. } = *info;
+        Self { engine, ping: None, sending: Sending::Nothing, is_binary, prioritize_reads, carrier }
+    }
+
+    pub(super) fn carrier(&self) -> Option<WsiId> {
+        self.carrier
     }
 
     pub(super) fn has_event(&self) -> bool {

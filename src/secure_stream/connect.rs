@@ -192,6 +192,11 @@ impl Core {
             stream.txn.fresh = true;
             return self.bind(id);
         }
+        #[cfg(all(feature = "h2", feature = "ws"))]
+        if flags.has(Flags::NO_TUNNEL) && self.ws_falls_back(id) {
+            return;
+        }
+        let Ok(stream) = self.live_mut(id) else { return };
         let cause = cause.unwrap_or_else(Cause::by_peer);
         match stream.doing {
             Doing::Attempting => self.attempt_failed(id, cause, None),

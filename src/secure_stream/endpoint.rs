@@ -205,7 +205,63 @@ impl Core {
         path: Option<Vec<u8>>,
         is_tls: bool,
     ) -> Result<Endpoint, Cause> {
-        let role = role_of(stream_type)?;
+        let tls = is_tls.then_some((host, port));
+        let info = self.client_info(stream_type, role_of(stream_type)?, target, tls)?;
+        let fall_back = self.fall_back_of(stream_type, &info, tls)?;
+        let default = if is_tls { 443 } else { 80 };
+        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let authority = if port == default || port == 0 { bracketed } else { format!("{bracketed}:{port}") };
+        Ok(Endpoint { info: Rc::new(info), fall_back, authority, path, is_tls, host: host.to_owned(), port })
+    }
+
+    /// The same place for a stream whose server chooses HTTP/1.1 by ALPN.
+    #[cfg(feature = "h2")]
+    fn fall_back_of(
+        &mut self,
+        stream_type: &StreamType,
+        info: &ClientInfo,
+        tls: Option<(&str, u16)>,
+    ) -> Result<Option<Rc<ClientInfo>>, Cause> {
+        let Some((host, port)) = tls.filter(|_| stream_type.protocol == Some(Protocol::H2)) else {
+            return Ok(None);
+        };
+        let mut older = ClientInfo { role: ClientRole::H1, instead_of_h2: true, ..info.clone() };
+        self.add_tls(stream_type, host, port, &mut older)?;
+        Ok(Some(Rc::new(older)))
+    }
+
+    #[cfg(not(feature = "h2"))]
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps, clippy::needless_pass_by_ref_mut)]
+    fn fall_back_of(
+        &mut self,
+        _: &StreamType,
+        _: &ClientInfo,
+        _: Option<(&str, u16)>,
+    ) -> Result<Option<Rc<ClientInfo>>, Cause> {
+        Ok(None)
+    }
+
+    /// The same place for a websocket that cannot be had over HTTP/2.
+    #[cfg(all(feature = "h2", feature = "ws"))]
+    pub(crate) fn endpoint_over_h1(
+        &mut self,
+        stream_type: &StreamType,
+        from: &Endpoint,
+    ) -> Result<Endpoint, Cause> {
+        let tls = from.is_tls.then_some((from.host.as_str(), from.port));
+        let info = self.client_info(stream_type, ClientRole::Ws, from.info.target.clone(), tls)?;
+        let (authority, path, host) = (from.authority.clone(), from.path.clone(), from.host.clone());
+        Ok(Endpoint { info: Rc::new(info), fall_back: None, authority, path, host, ..*from })
+    }
+
+    /// `tls` is the name that the server has to prove, and its port.
+    fn client_info(
+        &mut self,
+        stream_type: &StreamType,
+        role: ClientRole,
+        target: Target,
+        tls: Option<(&str, u16)>,
+    ) -> Result<ClientInfo, Cause> {
         let mut info = ClientInfo::new(target, role);
         info.validity = validity_of(stream_type);
         #[cfg(feature = "h2")]
@@ -213,20 +269,10 @@ impl Core {
             info.window_saturates = stream_type.http.h2q_oflow_txcr;
         }
         info.options = options_of(stream_type);
-        let mut fall_back = None;
-        if is_tls {
+        if let Some((host, port)) = tls {
             self.add_tls(stream_type, host, port, &mut info)?;
-            #[cfg(feature = "h2")]
-            if role == ClientRole::H2 {
-                let mut older = ClientInfo { role: ClientRole::H1, instead_of_h2: true, ..info.clone() };
-                self.add_tls(stream_type, host, port, &mut older)?;
-                fall_back = Some(Rc::new(older));
-            }
         }
-        let default = if is_tls { 443 } else { 80 };
-        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        let authority = if port == default || port == 0 { bracketed } else { format!("{bracketed}:{port}") };
-        Ok(Endpoint { info: Rc::new(info), fall_back, authority, path, is_tls, host: host.to_owned(), port })
+        Ok(info)
     }
 
     #[cfg(feature = "tls")]
@@ -309,6 +355,8 @@ fn role_of(stream_type: &StreamType) -> Result<ClientRole, Cause> {
         Some(Protocol::Mqtt) => Ok(ClientRole::Mqtt),
         #[cfg(feature = "raw")]
         Some(Protocol::Raw) => Ok(ClientRole::Raw),
+        #[cfg(all(feature = "h2", feature = "ws"))]
+        Some(Protocol::Ws) if stream_type.ws.over_h2 => Ok(ClientRole::H2),
         #[cfg(feature = "ws")]
         Some(Protocol::Ws) => Ok(ClientRole::Ws),
         other => {

@@ -4,6 +4,7 @@
 use super::StreamId;
 use super::endpoint::Endpoint;
 use crate::context::{Core, Effect};
+use crate::policy::Protocol;
 use crate::wsi::{ClientInfo, WsiId};
 use std::rc::Rc;
 
@@ -17,6 +18,11 @@ impl Core {
             && self.pool.get(older).is_some_and(|kept| !kept.is_empty())
             && !self.carriers.contains_key(&endpoint.info);
         Rc::clone(if stream.txn.fell_back || is_kept { older } else { &endpoint.info })
+    }
+
+    /// The stream goes on over HTTP/1.1 where that is all that its server speaks.
+    pub(crate) fn may_fall_back(&self, id: StreamId) -> bool {
+        self.live(id).is_ok_and(|stream| stream.stream_type.protocol == Some(Protocol::H2))
     }
 
     /// The connection that a stream was to share is none that can be shared: it is the stream's own now (`to`), or the

@@ -66,6 +66,8 @@ fn server_role(stream_type: &StreamType) -> Result<ServerRole, Error> {
         Some(Protocol::H2) => Ok(ServerRole::Http),
         #[cfg(feature = "raw")]
         Some(Protocol::Raw) => Ok(ServerRole::Raw),
+        #[cfg(all(feature = "h2", feature = "ws"))]
+        Some(Protocol::Ws) if stream_type.ws.over_h2 => Ok(ServerRole::Http),
         // It begins with a request.
         #[cfg(feature = "ws")]
         Some(Protocol::Ws) => Ok(ServerRole::H1),
@@ -74,6 +76,10 @@ fn server_role(stream_type: &StreamType) -> Result<ServerRole, Error> {
             Err(Error::Policy(format!("stream type {}: {name} is not in this build", stream_type.name)))
         }
     }
+}
+
+fn takes_websockets(stream_type: &StreamType) -> bool {
+    stream_type.protocol == Some(Protocol::Ws) || stream_type.ws.subprotocol.is_some()
 }
 
 impl Core {
@@ -86,6 +92,7 @@ impl Core {
             let mut info = listen_info(stream_type)?;
             info.name = Some(stream_type.name.clone());
             info.validity = validity_of(stream_type);
+            info.websockets = takes_websockets(stream_type);
             add_identity(stream_type, &mut info)?;
             (self.vhost_create(info, VhostUser::Stream(id))?, true)
         };
@@ -107,7 +114,7 @@ impl Core {
         if self.vhosts.get(vhost).is_some_and(|vhost| server_role(stream_type).ok() != Some(vhost.role)) {
             return refuse(format!("the vhost \"{name}\" does not speak the protocol of the stream type"));
         }
-        if !self.vhost_take(vhost, VhostUser::Stream(id)) {
+        if !self.vhost_take(vhost, VhostUser::Stream(id), takes_websockets(stream_type)) {
             return refuse(format!("the vhost \"{name}\" serves somebody else"));
         }
         Ok(vhost)

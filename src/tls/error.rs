@@ -18,6 +18,8 @@ pub enum TlsError {
     NameMismatch,
     /// The peer's certificate is of no use for another reason.
     BadCertificate(String),
+    /// The peer speaks none of the protocols that were offered to it (ALPN, RFC 7301 3.2).
+    NoProtocol,
     /// The peer gave up, with this alert.
     PeerAlert(String),
     /// No root certificate is there to trust.
@@ -45,6 +47,7 @@ impl TlsError {
                 }
                 other => Self::BadCertificate(other.to_string()),
             },
+            Error::AlertReceived(AlertDescription::NoApplicationProtocol) => Self::NoProtocol,
             Error::AlertReceived(alert) => Self::PeerAlert(alert_words(*alert)),
             Error::NoCertificatesPresented => Self::BadCertificate("none was presented".into()),
             other => Self::Protocol(other.to_string()),
@@ -61,7 +64,6 @@ fn alert_words(alert: AlertDescription) -> String {
         AlertDescription::CertificateRequired => "it wants a client certificate".into(),
         AlertDescription::HandshakeFailure => "no common parameters".into(),
         AlertDescription::ProtocolVersion => "no common version".into(),
-        AlertDescription::NoApplicationProtocol => "no common application protocol".into(),
         AlertDescription::UnrecognisedName => "it does not know the name that was asked for".into(),
         other => format!("{other:?}"),
     }
@@ -77,6 +79,7 @@ impl fmt::Display for TlsError {
             Self::NotYetValid => f.write_str("the peer's certificate is not valid yet; is the clock right?"),
             Self::NameMismatch => f.write_str("the peer's certificate is for another name"),
             Self::BadCertificate(why) => write!(f, "the peer's certificate is of no use: {why}"),
+            Self::NoProtocol => f.write_str("the peer gave up: no common application protocol"),
             Self::PeerAlert(why) => write!(f, "the peer gave up: {why}"),
             Self::NoTrustRoots(why) => write!(f, "there is no root certificate to trust: {why}"),
             Self::BadIdentity(why) => write!(f, "the certificate or key of this side is of no use: {why}"),

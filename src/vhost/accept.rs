@@ -76,6 +76,21 @@ impl Core {
         self.vhosts.get(vhost).is_some_and(|vhost| vhost.role == crate::ServerRole::Http)
     }
 
+    /// Some vhost of the listener that this one has does: a connection may be for any of them.
+    #[cfg(feature = "h2")]
+    pub(crate) fn listener_takes_ws(&self, vhost: VhostId) -> bool {
+        let listener = self.vhosts.get(vhost).map(|vhost| vhost.listener);
+        let vhosts = listener.and_then(|listener| self.vhosts_of(listener)).unwrap_or_default();
+        vhosts.iter().any(|id| self.vhosts.get(*id).is_some_and(|vhost| vhost.websockets))
+    }
+
+    /// Clients of this vhost may ask for another protocol on a stream of HTTP/2, and for which.
+    #[cfg(feature = "h2")]
+    pub(crate) fn takes_tunnel(&self, vhost: VhostId, protocol: &[u8]) -> bool {
+        let takes_ws = self.vhosts.get(vhost).is_some_and(|vhost| vhost.websockets);
+        takes_ws && protocol.eq_ignore_ascii_case(b"websocket")
+    }
+
     /// For which vhost a request is that comes on a connection of several; none when that is not the one whose identity
     /// TLS has shown (RFC 9110 7.4).
     #[cfg(feature = "h2")]
@@ -202,10 +217,11 @@ impl Context {
 
 impl Core {
     /// A server stream takes over a vhost that was made for it (`!name`).
-    pub(crate) fn vhost_take(&mut self, id: VhostId, user: VhostUser) -> bool {
+    pub(crate) fn vhost_take(&mut self, id: VhostId, user: VhostUser, websockets: bool) -> bool {
         match self.vhosts.get_mut(id) {
             Some(vhost) if vhost.user == VhostUser::Nobody => {
                 vhost.user = user;
+                vhost.websockets = websockets;
                 true
             }
             _ => false,

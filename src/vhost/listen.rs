@@ -96,6 +96,9 @@ pub struct ListenInfo {
     pub client_certs: ClientCerts,
     /// How long accepted connections may go without a sign of life; `None` leaves that to the context.
     pub validity: Option<Validity>,
+    /// The users of accepted connections grant websockets, and want them over HTTP/2 as well (RFC 8441): clients are invited
+    /// to ask for them. Over HTTP/1.1 nothing has to be said.
+    pub websockets: bool,
     /// Shares the port with listeners of other contexts that say the same, one for each thread or process; the system
     /// deals out the connections (`SO_REUSEPORT`). False unless [`ContextBuilder::reuse_port`](crate::ContextBuilder::reuse_port)
     /// says so for all.
@@ -115,6 +118,7 @@ impl ListenInfo {
             #[cfg(feature = "tls")]
             client_certs: ClientCerts::Off,
             validity: None,
+            websockets: false,
             reuse_port: false,
         }
     }
@@ -156,6 +160,7 @@ impl Core {
             user,
             validity: info.validity,
             tx_credit: None,
+            websockets: info.websockets,
             #[cfg(feature = "tls")]
             tls,
         });

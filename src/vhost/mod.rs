@@ -50,6 +50,7 @@ pub(crate) struct Vhost {
     pub(crate) validity: Option<Validity>,
     /// What clients may send in each request before its user grants more; `None` where the library does.
     pub(crate) tx_credit: Option<u32>,
+    pub(crate) websockets: bool,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::tls::ServerConfig>,
 }

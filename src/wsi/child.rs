@@ -58,10 +58,7 @@ impl Core {
 
     /// The connection that carries this one.
     pub(crate) fn parent(&self, child: WsiId) -> Option<WsiId> {
-        match self.wsis.get(child)?.role {
-            Role::Child(parent) => Some(parent),
-            _ => None,
-        }
+        self.wsis.get(child)?.role.carrier()
     }
 
     /// Nobody new comes to a connection that is going away.

@@ -91,7 +91,7 @@ impl Core {
         for buffer in [&mut wsi.rest, &mut wsi.front, &mut wsi.unsent] {
             self.spares.take_back(buffer);
         }
-        if let Role::Child(parent) = wsi.role {
+        if let Some(parent) = wsi.role.carrier() {
             self.child_left(parent, id);
         }
         self.connection_ended();

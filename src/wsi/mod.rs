@@ -64,52 +64,56 @@ pub(crate) enum Binding {
 
 /// A few words of flags; one bit each, so that an idle connection stays small.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Flags(u16);
+pub(crate) struct Flags(u32);
 
 impl Flags {
     /// The poller said so, and no read has met `WouldBlock` since: edges are reported once.
-    pub(crate) const READABLE: u16 = 1;
-    pub(crate) const WRITABLE: u16 = 1 << 1;
+    pub(crate) const READABLE: u32 = 1;
+    pub(crate) const WRITABLE: u32 = 1 << 1;
     /// In the queue of those to be served.
-    pub(crate) const QUEUED: u16 = 1 << 2;
+    pub(crate) const QUEUED: u32 = 1 << 2;
     /// The binding asked for a tx callback.
-    pub(crate) const WANT_TX: u16 = 1 << 3;
+    pub(crate) const WANT_TX: u32 = 1 << 3;
     /// There are fronts, or TLS has something to say.
-    pub(crate) const WANT_FLUSH: u16 = 1 << 4;
+    pub(crate) const WANT_FLUSH: u32 = 1 << 4;
     /// The binding takes no more payload for now.
-    pub(crate) const RX_FLOW_OFF: u16 = 1 << 5;
+    pub(crate) const RX_FLOW_OFF: u32 = 1 << 5;
     /// The peer has sent its last byte, and we have read it.
-    pub(crate) const EOF: u16 = 1 << 6;
+    pub(crate) const EOF: u32 = 1 << 6;
     /// The poller saw the peer's end: a short read does not mean that all was read.
-    pub(crate) const READ_CLOSED: u16 = 1 << 7;
+    pub(crate) const READ_CLOSED: u32 = 1 << 7;
     /// Accepted from a listener.
-    pub(crate) const ACCEPTED: u16 = 1 << 8;
+    pub(crate) const ACCEPTED: u32 = 1 << 8;
     /// Has served somebody before: what fails now may be the peer's idle close crossing our request.
-    pub(crate) const REUSED: u16 = 1 << 9;
+    pub(crate) const REUSED: u32 = 1 << 9;
     /// The present user has received something from the peer.
-    pub(crate) const GOT_RX: u16 = 1 << 10;
+    pub(crate) const GOT_RX: u32 = 1 << 10;
     /// TLS has told the peer that nothing more will come.
-    pub(crate) const GOODBYE: u16 = 1 << 11;
+    pub(crate) const GOODBYE: u32 = 1 << 11;
     /// The peer has said more than it was asked for.
-    pub(crate) const UNASKED: u16 = 1 << 12;
+    pub(crate) const UNASKED: u32 = 1 << 12;
     /// Something was sent since the last proof of validity.
-    pub(crate) const UNPROVED: u16 = 1 << 13;
+    pub(crate) const UNPROVED: u32 = 1 << 13;
     /// Being served: what is asked for meanwhile is looked at before the turn goes on.
-    pub(crate) const IN_SERVICE: u16 = 1 << 14;
+    pub(crate) const IN_SERVICE: u32 = 1 << 14;
+    /// The peer takes no websockets over HTTP/2.
+    pub(crate) const NO_TUNNEL: u32 = 1 << 15;
+    /// Somebody asks for a websocket here: what comes before it is granted is kept for it.
+    pub(crate) const UNDECIDED: u32 = 1 << 16;
 
-    pub(crate) const fn has(self, bits: u16) -> bool {
+    pub(crate) const fn has(self, bits: u32) -> bool {
         self.0 & bits == bits
     }
 
-    pub(crate) const fn any(self, bits: u16) -> bool {
+    pub(crate) const fn any(self, bits: u32) -> bool {
         self.0 & bits != 0
     }
 
-    pub(crate) fn set(&mut self, bits: u16) {
+    pub(crate) fn set(&mut self, bits: u32) {
         self.0 |= bits;
     }
 
-    pub(crate) fn clear(&mut self, bits: u16) {
+    pub(crate) fn clear(&mut self, bits: u32) {
         self.0 &= !bits;
     }
 }

@@ -21,7 +21,7 @@ enum Got {
 
 impl Context {
     /// Lends the buffers of all connections to the one that is being served.
-    pub(super) fn with_scratch(&mut self, serve: impl FnOnce(&mut Self, &mut Scratch)) {
+    pub(crate) fn with_scratch(&mut self, serve: impl FnOnce(&mut Self, &mut Scratch)) {
         let Some(mut scratch) = self.scratch.take() else {
             return debug_assert!(false, "nobody is served while another is");
         };
@@ -47,6 +47,7 @@ impl Context {
         let Some(wsi) = self.core.wsis.get_mut(id) else { return };
         wsi.flags.clear(Flags::QUEUED);
         match wsi.state() {
+            _ if wsi.role.carrier().is_some() => self.role_serve_child(id),
             WsiState::Resolving => {}
             WsiState::Connecting => self.serve_connecting(id),
             #[cfg(feature = "tls")]
@@ -55,7 +56,6 @@ impl Context {
             WsiState::Handshaking => {}
             WsiState::Open if matches!(wsi.role, Role::Listen(_)) => self.serve_listener(id),
             WsiState::Open if matches!(wsi.role, Role::Udp(_)) => self.serve_udp(id),
-            WsiState::Open if matches!(wsi.role, Role::Child(_)) => self.role_serve_child(id),
             WsiState::Open => self.serve_open(id),
             WsiState::Flushing => self.with_scratch(|context, scratch| context.write_turn(id, scratch)),
             WsiState::Lingering => self.serve_lingering(id),
@@ -186,7 +186,7 @@ impl Context {
     }
 
     /// What an earlier turn left over goes first. False when the role can not take it now, or the connection is gone.
-    fn feed_rest(&mut self, id: WsiId, scratch: &mut Scratch) -> bool {
+    pub(crate) fn feed_rest(&mut self, id: WsiId, scratch: &mut Scratch) -> bool {
         let Some(wsi) = self.core.wsis.get_mut(id) else { return false };
         if wsi.is_rx_paused() {
             return false;
@@ -201,7 +201,7 @@ impl Context {
     }
 
     /// New bytes, behind whatever was left over.
-    fn take_in(&mut self, id: WsiId, bytes: &mut [u8], scratch: &mut Scratch) {
+    pub(crate) fn take_in(&mut self, id: WsiId, bytes: &mut [u8], scratch: &mut Scratch) {
         let Some(wsi) = self.core.wsis.get_mut(id) else { return };
         wsi.flags.set(Flags::GOT_RX);
         if wsi.validity.is_some() {

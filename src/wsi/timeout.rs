@@ -92,7 +92,7 @@ impl Core {
     }
 
     /// The socket has not taken all that there is. Each byte that it takes later moves the bound.
-    pub(super) fn wait_to_send(&mut self, id: WsiId) {
+    pub(crate) fn wait_to_send(&mut self, id: WsiId) {
         match self.wsis.get(id).map(super::Wsi::state) {
             Some(WsiState::Open) => self.wait_for(id, Wait::Send, self.timeouts.send),
             Some(WsiState::Flushing) => self.wait_for(id, Wait::Linger, self.timeouts.linger),

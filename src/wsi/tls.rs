@@ -59,6 +59,10 @@ impl Context {
             Ok(_) => true,
             Err(error) => {
                 self.write_turn(id, scratch);
+                #[cfg(all(feature = "h2", feature = "ws"))]
+                if error == TlsError::NoProtocol {
+                    self.core.h2_takes_no_ws(id);
+                }
                 self.core.close(id, Some(Cause::tls(&error)));
                 false
             }

@@ -22,7 +22,7 @@ impl Core {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
         let was_asked = wsi.flags.has(Flags::WANT_TX);
         wsi.flags.set(Flags::WANT_TX);
-        if let crate::role::Role::Child(parent) = wsi.role {
+        if let Some(parent) = wsi.role.carrier() {
             if !was_asked {
                 self.role_child_wants_tx(parent, id);
             }
@@ -38,6 +38,9 @@ impl Core {
     pub(crate) fn wsi_request_flush(&mut self, id: WsiId) {
         if let Some(wsi) = self.wsis.get_mut(id) {
             wsi.flags.set(Flags::WANT_FLUSH);
+            if let Some(carrier) = wsi.role.carrier() {
+                return self.role_child_wants_tx(carrier, id);
+            }
             if wsi.flags.has(Flags::WRITABLE) && !wsi.flags.has(Flags::IN_SERVICE) {
                 self.schedule(id);
             }

@@ -47,19 +47,32 @@ impl Core {
             self.h2_answer(id, stream, Status::MISDIRECTED_REQUEST);
             return None;
         };
+        let protocol = head.get(":protocol");
+        if protocol.is_some_and(|protocol| !self.takes_tunnel(vhost, protocol)) {
+            self.h2_answer(id, stream, Status::NOT_IMPLEMENTED);
+            return None;
+        }
         if self.wsis.len() >= self.max_connections {
             self.h2_mut(id)?.engine.reset(stream, Code::REFUSED_STREAM);
             return None;
         }
         let mut wsi = Wsi::new(None, Role::Child(id), Binding::None, WsiState::Open);
         wsi.vhost = Some(vhost);
+        let is_tunnel = protocol.is_some();
+        if is_tunnel {
+            wsi.flags.set(Flags::UNDECIDED);
+        }
         let child = self.wsis.insert(wsi);
         self.families.entry(id).or_default().insert(child);
         self.role_wait(id, Wait::Nothing, Duration::ZERO);
         let h2 = self.h2_mut(id)?;
         h2.children.insert(stream, child);
-        h2.exchanges.insert(child, Exchange { stream: Some(stream), ..Exchange::default() });
-        self.h2_grant_request(id, child, stream);
+        h2.exchanges.insert(child, Exchange { stream: Some(stream), is_tunnel, ..Exchange::default() });
+        if is_tunnel {
+            h2.engine.hold_credit(stream);
+        } else {
+            self.h2_grant_request(id, child, stream);
+        }
         self.effects.push_back(Effect::Accept(child));
         Some(child)
     }
@@ -79,6 +92,10 @@ impl Core {
 
     /// The peer has some time for its next piece, if there is to be one.
     pub(super) fn h2_wait_for_more(&mut self, child: WsiId) {
+        #[cfg(feature = "ws")]
+        if let Some(Role::Ws(_)) = self.wsis.get(child).map(|wsi| &wsi.role) {
+            return self.h2_ws_waits(child);
+        }
         let Some(h2) = self.parent(child).and_then(|id| self.h2_mut(id)) else { return };
         let is_server = h2.is_server;
         if h2.may_be_silent(child) {
@@ -119,6 +136,8 @@ impl Core {
                 None => h2.unasked = h2.unasked.saturating_sub(1),
             },
         }
+        #[cfg(feature = "ws")]
+        h2.tunnels.forget(child);
         h2.sending = h2.sending.filter(|(sender, _)| *sender != child);
         h2.blocked.retain(|other| *other != child);
         let is_over = h2.engine.is_drained() && h2.exchanges.is_empty();
@@ -193,6 +212,7 @@ impl Core {
     pub(in crate::role) fn h2_child_rx_flow(&mut self, id: WsiId, child: WsiId) {
         let Some(wsi) = self.wsis.get(child) else { return };
         let (is_off, has_rest) = (wsi.flags.has(Flags::RX_FLOW_OFF), !wsi.rest.is_empty());
+        let is_ws = !matches!(wsi.role, Role::Child(_));
         let Some(h2) = self.h2_mut(id) else { return };
         let Some(exchange) = h2.exchanges.get(&child) else { return };
         let has_end = matches!(exchange.incoming, Incoming::Held(_));
@@ -203,7 +223,7 @@ impl Core {
             // It is not the peer who is slow.
             return self.role_wait(child, Wait::Nothing, Duration::ZERO);
         }
-        if has_rest || has_end {
+        if has_rest || has_end || is_ws {
             return self.schedule(child);
         }
         if !by_hand {
@@ -217,6 +237,17 @@ impl Core {
 impl Context {
     /// A child has something to do without a word from its peer: give out what was held back, or go.
     pub(in crate::role) fn h2_serve_child(&mut self, id: WsiId, child: WsiId) {
+        let Some(wsi) = self.core.wsis.get(child) else { return };
+        #[cfg(feature = "ws")]
+        if matches!(wsi.role, Role::Ws(_)) {
+            return self.h2_serve_ws(id, child);
+        }
+        if wsi.state() != WsiState::Open {
+            return;
+        }
+        if wsi.flags.has(Flags::UNDECIDED) {
+            return self.core.h2_child_progress(child);
+        }
         loop {
             if !self.settle() {
                 return self.core.schedule(child);

@@ -10,6 +10,8 @@ impl Core {
     /// Who has waited longest for the connection gets it, for HTTP/1.1; the other streams make their own. User code that has
     /// asked for HTTP/2 gets nothing else.
     pub(super) fn h2_fall_back(&mut self, id: WsiId) {
+        #[cfg(feature = "ws")]
+        self.h2_takes_no_ws(id);
         self.carrier_hides(id);
         let cause = Cause::protocol("the server does not speak HTTP/2 (ALPN)");
         let waiting = self.h2_mut(id).map(|h2| std::mem::take(&mut h2.waiting)).unwrap_or_default();
@@ -37,9 +39,10 @@ impl Core {
         }
     }
 
+    /// Websockets have a way of their own to be asked for over HTTP/1.1: they are told that this connection carries none.
     fn stream_behind(&self, child: WsiId) -> Option<StreamId> {
         match self.wsis.get(child)?.binding {
-            Binding::Stream(stream) => Some(stream),
+            Binding::Stream(stream) if self.may_fall_back(stream) => Some(stream),
             _ => None,
         }
     }

@@ -1,12 +1,13 @@
 //! Heads of requests and responses, and whose turn it is to send payload. Those that want to are asked in turn, each for as
 //! much as its window and the connection's have room for (RFC 9113 5.2).
 
-use crate::context::scratch::TX_SIZE;
+use super::{Exchange, Incoming};
+use crate::context::scratch::{Scratch, TX_SIZE};
 use crate::context::{Context, Core};
 use crate::error::Error;
-use crate::http::{BodyLength, Method, Status};
-use crate::role::Role;
+use crate::http::{BodyLength, Status};
 use crate::role::h1::dated;
+use crate::role::{Framed, Role};
 use crate::secure_stream::{Tx, TxFlow};
 use crate::wsi::{Flags, Wait, WsiId, WsiState};
 use h2::{Request, StreamId};
@@ -20,7 +21,7 @@ impl Core {
     pub(in crate::role) fn h2_request<'a>(
         &mut self,
         child: WsiId,
-        request: (Method, &[u8], &[u8]),
+        request: Request<'_>,
         fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
         body: BodyLength,
     ) -> Result<(), Error> {
@@ -36,10 +37,8 @@ impl Core {
         if exchange.stream.is_some_and(|stream| !h2.engine.rx_done(stream) || !h2.engine.tx_done(stream)) {
             return Err(Error::Http("the request before this one is not over".into()));
         }
-        let (method, target, host) = request;
         let scheme: &[u8] = if is_tls { b"https" } else { b"http" };
-        let credit = exchange.wish.credit;
-        let request = Request { credit, ..Request::new(method, scheme, host, target) };
+        let request = Request { scheme, credit: exchange.wish.credit, ..request };
         let (body, half_close_due) = exchange.body_of_request(body);
         self.spares.lend(&mut wsi.front);
         let stream = h2
@@ -50,7 +49,8 @@ impl Core {
             Some(old) => drop(h2.children.remove(&old)),
             None => h2.unasked = h2.unasked.saturating_sub(1),
         }
-        *exchange = exchange.next(stream, half_close_due);
+        let is_tunnel = request.protocol.is_some();
+        *exchange = Exchange { is_tunnel, ..exchange.next(stream, half_close_due) };
         h2.children.insert(stream, child);
         if flags.has(Flags::RX_FLOW_OFF) {
             h2.engine.hold_credit(stream);
@@ -81,12 +81,20 @@ impl Core {
         let Some(id) = self.parent(child) else { return Err(Error::WrongRole) };
         let wsi = self.wsis.get_mut(id).ok_or(Error::Stale)?;
         let Role::H2(h2) = &mut wsi.role else { return Err(Error::WrongRole) };
-        let Some(stream) = h2.stream_of(child) else { return Err(Error::NotConnected) };
+        let Some(exchange) = h2.exchanges.get_mut(&child) else { return Err(Error::NotConnected) };
+        let Some(stream) = exchange.stream else { return Err(Error::NotConnected) };
+        if exchange.is_tunnel && status.is_success() {
+            return Err(Error::Http("a success would grant what the request asks for".into()));
+        }
         self.spares.lend(&mut wsi.front);
         let (date, has_date) = (self.date.at(self.wall_secs), Cell::new(false));
         h2.engine
             .encode_response(stream, status, dated(fields, date, &has_date), body, &mut wsi.front)
             .map_err(|error| Error::Http(error.to_string()))?;
+        if std::mem::take(&mut exchange.is_tunnel) {
+            // What is sent to a websocket that there is not, nobody waits for.
+            exchange.incoming = Incoming::Ended;
+        }
         if h2.engine.tx_done(stream) {
             self.schedule(child);
         }
@@ -105,6 +113,26 @@ impl Core {
         }
     }
 
+    /// Frames the payload of whose turn it is.
+    pub(in crate::role) fn h2_frame(
+        &mut self,
+        id: WsiId,
+        payload: &mut [u8],
+        is_eom: bool,
+        scratch: &mut Scratch,
+    ) -> Framed {
+        #[cfg(feature = "ws")]
+        if let Some(framed) = self.h2_frame_message(id, payload, is_eom, scratch) {
+            return framed;
+        }
+        let _ = scratch;
+        let Some(h2) = self.h2_mut(id) else { return Framed::NOTHING };
+        h2.frame(payload.len(), is_eom).unwrap_or_else(|error| {
+            self.h2_cannot_send(id, error);
+            Framed::NOTHING
+        })
+    }
+
     /// The message that a child sends is complete.
     pub(in crate::role) fn h2_tx_done(&self, child: WsiId) -> bool {
         let Some(id) = self.parent(child) else { return true };
@@ -113,10 +141,13 @@ impl Core {
     }
 
     pub(in crate::role) fn h2_child_wants_tx(&mut self, id: WsiId, child: WsiId) {
-        if let Some(h2) = self.h2_mut(id) {
+        let Some(h2) = self.h2_mut(id) else { return };
+        if let Some(exchange) = h2.exchanges.get_mut(&child)
+            && !std::mem::replace(&mut exchange.in_line, true)
+        {
             h2.queue.push_back(child);
-            self.wsi_request_tx(id);
         }
+        self.wsi_request_tx(id);
     }
 
     /// Whose turn it is, and how much there is room for.
@@ -125,23 +156,33 @@ impl Core {
             let h2 = self.h2_mut(id)?;
             h2.sending = None;
             let child = h2.queue.pop_front()?;
+            let Some(exchange) = h2.exchanges.get_mut(&child) else { continue };
+            exchange.in_line = false;
+            let is_tunnel = exchange.is_tunnel;
             // One without a stream is in the queue again when it has sent its request.
-            let Some(stream) = h2.stream_of(child) else { continue };
+            let Some(stream) = exchange.stream else { continue };
+            let Some(wsi) = self.wsis.get_mut(child) else { continue };
+            let is_bare = matches!(wsi.role, Role::Child(_));
+            // And one that has asked for a websocket, when it has got it.
+            if (is_tunnel && is_bare) || !wsi.flags.any(Flags::WANT_TX | Flags::WANT_FLUSH) {
+                continue;
+            }
+            let h2 = self.h2_mut(id)?;
             let is_done = h2.engine.tx_done(stream);
             let room = h2.engine.tx_room(stream);
             let left = h2.engine.tx_left(stream).and_then(|left| usize::try_from(left).ok());
             if room == 0 && !is_done {
-                if !h2.blocked.contains(&child) {
-                    h2.blocked.push(child);
+                if let Some(exchange) = h2.exchanges.get_mut(&child) {
+                    exchange.in_line = true;
                 }
-                self.role_wait(child, Wait::Send, self.timeouts.send);
+                h2.blocked.push(child);
+                self.wait_to_send(child);
                 continue;
             }
             h2.sending = Some((child, stream));
-            let Some(wsi) = self.wsis.get_mut(child).filter(|wsi| wsi.flags.has(Flags::WANT_TX)) else {
-                continue;
-            };
-            wsi.flags.clear(Flags::WANT_TX);
+            if is_bare && let Some(wsi) = self.wsis.get_mut(child) {
+                wsi.flags.clear(Flags::WANT_TX);
+            }
             if !is_done {
                 return Some((child, room.min(left.unwrap_or(ROOM_MOST)).min(ROOM_MOST)));
             }
@@ -164,7 +205,7 @@ impl Core {
         self.h2_more_tx(id);
     }
 
-    fn h2_more_tx(&mut self, id: WsiId) {
+    pub(super) fn h2_more_tx(&mut self, id: WsiId) {
         if self.h2_mut(id).is_some_and(|h2| !h2.queue.is_empty()) {
             self.wsi_request_tx(id);
         }
@@ -175,8 +216,7 @@ impl Context {
     /// One of those who share the connection fills the buffer.
     pub(in crate::role) fn h2_tx_turn(&mut self, id: WsiId, tx: &mut Tx<'_>) -> TxFlow {
         let Some((child, room)) = self.core.h2_next_sender(id) else { return TxFlow::DontSend };
-        tx.narrow(room);
-        let flow = self.ask_tx(child, tx);
+        let flow = self.h2_ask(id, child, room, tx);
         if flow != TxFlow::Send {
             if let Some(h2) = self.core.h2_mut(id) {
                 h2.sending = None;
@@ -186,10 +226,25 @@ impl Context {
         flow
     }
 
+    fn h2_ask(&mut self, id: WsiId, child: WsiId, room: usize, tx: &mut Tx<'_>) -> TxFlow {
+        #[cfg(feature = "ws")]
+        if self.core.speaks_ws(child) {
+            return self.h2_ws_turn(id, child, room, tx);
+        }
+        let _ = id;
+        tx.narrow(room);
+        self.ask_tx(child, tx)
+    }
+
     /// A piece of a message is on its way.
     pub(in crate::role) fn h2_framed(&mut self, id: WsiId) {
         let sent = self.core.h2_mut(id).and_then(|h2| h2.sending.take());
         if let Some((child, _)) = sent {
+            #[cfg(feature = "ws")]
+            if self.core.speaks_ws(child) {
+                self.core.h2_ws_sent(id, child);
+                return self.core.h2_progress(id);
+            }
             if self.core.h2_mut(id).is_some_and(|h2| h2.is_server) {
                 self.core.h2_child_progress(child);
             } else {

@@ -1,11 +1,12 @@
-//! From HTTP/1.1 to websocket: the handshake of both sides around their heads (RFC 6455 4).
+//! From HTTP to websocket: the handshake of both sides around their heads (RFC 6455 4). Over HTTP/2 the stream of a request is
+//! what the connection is over HTTP/1.1 (RFC 8441); what that needs of HTTP/2 is in `h2/tunnel`.
 
 use super::{Role, Ws};
 use crate::cause::Cause;
 use crate::context::scratch::Scratch;
 use crate::context::{Context, Core, Cx, WsiEvent};
 use crate::error::Error;
-use crate::http::{BodyLength, Head, Method};
+use crate::http::{BodyLength, Head, Method, Version};
 use crate::wsi::{WsiId, WsiState};
 use ws::handshake::{Answer, HandshakeError, Offer, Terms};
 use ws::{Deflate, Engine, Limits};
@@ -35,7 +36,8 @@ impl<'a> WsInfo<'a> {
 /// What a client has asked for, until it is answered.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    nonce: [u8; 16],
+    /// None over HTTP/2.
+    nonce: Option<[u8; 16]>,
     protocols: Box<str>,
     is_binary: bool,
     prioritize_reads: bool,
@@ -43,20 +45,27 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    fn new(info: &WsInfo<'_>, nonce: Option<[u8; 16]>) -> Self {
+        let WsInfo { protocols, is_binary, prioritize_reads, deflate } = *info;
+        Self { nonce, protocols: protocols.into(), is_binary, prioritize_reads, deflate }
+    }
+
     fn info(&self) -> WsInfo<'_> {
         let Self { is_binary, prioritize_reads, deflate, .. } = *self;
         WsInfo { protocols: &self.protocols, is_binary, prioritize_reads, deflate }
     }
 
-    fn offer(&self) -> Offer<'_> {
-        Offer::new(&self.nonce, self.info().terms())
+    pub(in crate::role) fn offer(&self) -> Offer<'_> {
+        let terms = self.info().terms();
+        self.nonce.as_ref().map_or_else(|| Offer::connect(terms), |nonce| Offer::new(nonce, terms))
     }
 }
 
 /// What a server answers to the head of a request. A client that asks for subprotocols gets one of them or none at all: what it
 /// would speak otherwise nobody could tell.
 pub(crate) fn answer<'a>(head: &Head, info: &WsInfo<'a>) -> Result<Answer<'a>, HandshakeError> {
-    let method = head.method().filter(|method| *method == Method::Get).ok_or(HandshakeError::Method)?;
+    let needed = if head.version() == Version::Http2 { Method::Connect } else { Method::Get };
+    let method = head.method().filter(|method| *method == needed).ok_or(HandshakeError::Method)?;
     let answer = Answer::new(method, head.iter(), &info.terms())?;
     let asks = head.get("sec-websocket-protocol").is_some();
     if asks && !info.protocols.is_empty() && answer.agreed().protocol.is_none() {
@@ -75,19 +84,22 @@ impl Core {
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
         info: &WsInfo<'d>,
     ) -> Result<(), Error> {
+        let wsi = self.wsis.get_mut(id).ok_or(Error::Stale)?;
+        if wsi.state() != WsiState::Open {
+            return Err(Error::NotConnected);
+        }
+        #[cfg(feature = "h2")]
+        if let Role::Child(carrier) = wsi.role {
+            return self.h2_ask_ws((carrier, id), target, host, fields, Asked::new(info, None));
+        }
+        let Role::H1(engine) = &mut wsi.role else { return Err(Error::WrongRole) };
+        engine.ask_upgrade();
         let [a, b, c, d] = [(); 4].map(|()| self.plat.mask_key());
         let mut nonce = [0; 16];
         for (to, from) in nonce.iter_mut().zip([a, b, c, d].as_flattened()) {
             *to = *from;
         }
-        let wsi = self.wsis.get_mut(id).ok_or(Error::Stale)?;
-        if wsi.state() != WsiState::Open {
-            return Err(Error::NotConnected);
-        }
-        let Role::H1(engine) = &mut wsi.role else { return Err(Error::WrongRole) };
-        engine.ask_upgrade();
-        let WsInfo { protocols, is_binary, prioritize_reads, deflate } = *info;
-        let asked = Asked { nonce, protocols: protocols.into(), is_binary, prioritize_reads, deflate };
+        let asked = Asked::new(info, Some(nonce));
         let offer = asked.offer();
         let own = offer.fields();
         let fields = fields.map(|(name, value)| -> (&[u8], &[u8]) { (name, value) }).chain(own);
@@ -109,21 +121,58 @@ impl Core {
         if wsi.state() != WsiState::Open {
             return Err(Error::NotConnected);
         }
-        let Role::H1(engine) = &mut wsi.role else { return Err(Error::WrongRole) };
-        self.spares.lend(&mut wsi.front);
-        engine.encode_upgrade(answer.fields(), &mut wsi.front).map_err(|e| Error::Http(e.to_string()))?;
-        self.wsi_request_flush(id);
+        let carrier = wsi.role.carrier();
+        match &mut wsi.role {
+            Role::H1(engine) => {
+                self.spares.lend(&mut wsi.front);
+                engine
+                    .encode_upgrade(answer.fields(), &mut wsi.front)
+                    .map_err(|e| Error::Http(e.to_string()))?;
+                self.wsi_request_flush(id);
+            }
+            #[cfg(feature = "h2")]
+            Role::Child(carrier) => {
+                let carrier = *carrier;
+                self.h2_accept_ws((carrier, id), answer)?;
+            }
+            _ => return Err(Error::WrongRole),
+        }
         let engine = Engine::server(Limits::default(), answer.agreed().deflate);
-        self.ws_begin(id, Ws::new(engine, info.is_binary, info.prioritize_reads));
+        self.ws_begin(id, Ws::new(engine, info, carrier));
         Ok(())
     }
 
-    /// The connection speaks websocket from here on. It is up already: what proves that it still is, is counted anew.
+    /// The server grants what a client has asked for. True when it does so as it may, and the connection speaks websocket.
+    pub(in crate::role) fn ws_agree(&mut self, id: WsiId, head: &Head) -> bool {
+        let asked = self.wsis.get_mut(id).and_then(|wsi| wsi.rare().upgrade.take());
+        let (Some(asked), Some(status)) = (asked, head.status()) else {
+            self.close(id, Some(Cause::protocol("the server switched protocols unasked")));
+            return false;
+        };
+        match asked.offer().check(status, head.iter()) {
+            Ok(agreed) => {
+                let engine = Engine::client(Limits::default(), agreed.deflate);
+                self.ws_begin(id, Ws::new(engine, &asked.info(), self.parent(id)));
+                true
+            }
+            Err(error) => {
+                let cause = Cause::protocol(&format!("websocket handshake: {error}"));
+                self.close(id, Some(cause));
+                false
+            }
+        }
+    }
+
+    /// The connection speaks websocket from here on. It is up already: what proves that it still is, is counted anew, unless
+    /// that is the business of the connection that carries it.
     fn ws_begin(&mut self, id: WsiId, ws: Ws) {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
+        let is_carried = ws.carrier().is_some();
         wsi.role = Role::Ws(Box::new(ws));
         self.wait_no_more(id);
-        self.validity_start(id);
+        if !is_carried {
+            self.validity_start(id);
+        }
         self.schedule(id);
     }
 }
@@ -131,21 +180,8 @@ impl Core {
 impl Context {
     /// The server has switched protocols.
     pub(in crate::role) fn ws_upgraded(&mut self, id: WsiId, scratch: &Scratch) {
-        let asked = self.core.wsis.get_mut(id).and_then(|wsi| wsi.rare().upgrade.take());
-        let status = scratch.head.status();
-        let (Some(asked), Some(status)) = (asked, status) else {
-            return self.core.close(id, Some(Cause::protocol("the server switched protocols unasked")));
-        };
-        match asked.offer().check(status, scratch.head.iter()) {
-            Ok(agreed) => {
-                let engine = Engine::client(Limits::default(), agreed.deflate);
-                self.core.ws_begin(id, Ws::new(engine, asked.is_binary, asked.prioritize_reads));
-                self.wsi_event(id, WsiEvent::Response(&scratch.head));
-            }
-            Err(error) => {
-                let cause = Cause::protocol(&format!("websocket handshake: {error}"));
-                self.core.close(id, Some(cause));
-            }
+        if self.core.ws_agree(id, &scratch.head) {
+            self.wsi_event(id, WsiEvent::Response(&scratch.head));
         }
     }
 }
@@ -153,8 +189,11 @@ impl Context {
 /// WebSockets, on connections without secure streams.
 impl Cx<'_> {
     /// Asks the server to speak websocket, on an http client connection that is up and idle. The answer comes as a
-    /// [`response`](crate::Protocol::response): of status 101 when the connection speaks websocket from then on, any other when
-    /// it does not. `fields` go into the request beside the protocol's own.
+    /// [`response`](crate::Protocol::response): of status 101, over HTTP/2 of 200 and the like, when the connection speaks
+    /// websocket from then on, any other when it does not. `fields` go into the request beside the protocol's own.
+    ///
+    /// On a stream of HTTP/2 ([`ClientRole::H2`](crate::ClientRole::H2)) the request waits for the server's settings; where
+    /// they do not allow it (RFC 8441 3), the stream is [`closed`](crate::Protocol::closed).
     ///
     /// # Errors
     /// [`Error::Stale`]; the connection is not up, speaks something else, or is busy; a field is not valid.
@@ -173,7 +212,8 @@ impl Cx<'_> {
 
     /// Grants the upgrade to websocket that a request asks for, instead of a response: `request` is its head, as
     /// [`request`](crate::Protocol::request) is given it. From here on messages arrive by
-    /// [`message`](crate::Protocol::message).
+    /// [`message`](crate::Protocol::message). Over HTTP/2 such requests come as CONNECT with a `:protocol`, if
+    /// [`ListenInfo::websockets`](crate::ListenInfo::websockets) invites them.
     ///
     /// # Errors
     /// [`Error::Stale`]; the request does not ask for it in a way that can be granted: it still wants a response then.

@@ -76,16 +76,14 @@ impl Context {
         match stream.stream_type.protocol {
             // Whatever its policy calls it: an accepted connection that has messages has been upgraded.
             #[cfg(feature = "ws")]
-            Some(Protocol::H1 | Protocol::Ws) if is_accepted => match event {
+            Some(Protocol::H1 | Protocol::H2 | Protocol::Ws) if is_accepted => match event {
                 WsiEvent::Message(payload, flags) => self.call_rx(id, payload, flags),
                 event => self.h1_server_event(id, wsi, event),
             },
             #[cfg(feature = "ws")]
             Some(Protocol::Ws) => self.ws_client_event(id, wsi, event),
             #[cfg(all(feature = "h1", not(feature = "ws")))]
-            Some(Protocol::H1) if is_accepted => self.h1_server_event(id, wsi, event),
-            #[cfg(feature = "h2")]
-            Some(Protocol::H2) if is_accepted => self.h1_server_event(id, wsi, event),
+            Some(Protocol::H1 | Protocol::H2) if is_accepted => self.h1_server_event(id, wsi, event),
             #[cfg(feature = "h1")]
             Some(Protocol::H1 | Protocol::H2) => self.h1_client_event(id, wsi, event),
             #[cfg(feature = "mqtt")]

@@ -2,13 +2,14 @@
 //!
 //! A client of protocol `ws` asks with the head that an h1 stream would: `http_url`, metadata, `http_auth_header` and all. A
 //! server of protocol `h1` with `ws_subprotocol` answers plain requests as ever and grants upgrades; one of protocol `ws` grants
-//! upgrades alone. Compression is granted by servers to clients that offer it, as browsers do; our clients do not offer it: the
+//! upgrades alone. Over HTTP/2 an extended CONNECT is what an upgrade is over HTTP/1.1 (RFC 8441): servers of protocol `h2` grant
+//! it, and with `ws_over_h2` clients ask for it and servers of protocol `ws` take it. Compression is granted by servers to clients that offer it, as browsers do; our clients do not offer it: the
 //! policy has no word for it, and what it costs and gives away is not to be had unasked.
 
 use super::h1::take_mapped;
 use crate::cause::Cause;
 use crate::context::{Context, Core, WsiEvent};
-use crate::http::{BodyLength, Head, Status};
+use crate::http::{BodyLength, Head, Status, Version};
 use crate::policy::{Protocol, StreamType};
 use crate::role::{Role, WsInfo, ws_answer};
 use crate::secure_stream::stream::{Doing, SecureStream};
@@ -112,6 +113,30 @@ impl Core {
         }
     }
 
+    /// The server takes no websockets over HTTP/2: the attempt goes on over HTTP/1.1. False when that is not it.
+    #[cfg(feature = "h2")]
+    pub(in crate::secure_stream) fn ws_falls_back(&mut self, id: StreamId) -> bool {
+        let Ok(stream) = self.live(id) else { return false };
+        let stream_type = Rc::clone(&stream.stream_type);
+        if stream_type.protocol != Some(Protocol::Ws) || stream.doing != Doing::Attempting {
+            return false;
+        }
+        let from = match stream.txn.redirect.clone().or_else(|| stream.endpoint.clone()) {
+            Some(from) => Ok(from),
+            None => self.h1_endpoint_now(id).map(Rc::new),
+        };
+        match from.and_then(|from| self.endpoint_over_h1(&stream_type, &from)) {
+            Ok(endpoint) => {
+                if let Ok(stream) = self.live_mut(id) {
+                    stream.txn.redirect = Some(Rc::new(endpoint));
+                }
+                self.bind(id);
+            }
+            Err(cause) => self.attempt_failed(id, cause, None),
+        }
+        true
+    }
+
     /// Any other response is what it is to a plain request (RFC 6455 4.1), but for one thing: none is a good one.
     fn ws_refused(&mut self, id: StreamId, wsi: WsiId, head: &Head) {
         let Some(status) = head.status().filter(|status| !status.is_informational()) else { return };
@@ -143,7 +168,10 @@ impl Core {
         let Ok(stream) = self.live(id) else { return false };
         let stream_type = Rc::clone(&stream.stream_type);
         let is_alone = stream_type.protocol == Some(Protocol::Ws);
-        let asks = http::field::list(head.get("upgrade").unwrap_or_default())
+        let is_h2 = head.version() == Version::Http2;
+        // Over HTTP/2 no other protocol comes so far.
+        let asks = head.get(if is_h2 { ":protocol" } else { "upgrade" });
+        let asks = http::field::list(asks.unwrap_or_default())
             .any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"));
         let is_granted = asks && stream_type.ws.subprotocol.is_some();
         if !is_alone && !is_granted {
@@ -166,14 +194,17 @@ impl Core {
                 Some(error)
             }
         };
-        // RFC 9110 15.5.22: what has to be asked for here.
+        // RFC 9110 15.5.22: what has to be asked for here. HTTP/2 has no Upgrade (RFC 9113 8.6).
         let status = match refusal {
+            _ if !asks && is_h2 => Status::METHOD_NOT_ALLOWED,
             _ if !asks => Status::UPGRADE_REQUIRED,
-            Some(error) => error.status(),
-            None => Status::BAD_REQUEST,
+            Some(error) if !is_h2 => error.status(),
+            _ => Status::BAD_REQUEST,
         };
-        let needed = [(&b"Upgrade"[..], &b"websocket"[..])].into_iter().filter(|_| !asks);
-        let fields = needed.chain(refusal.filter(|_| asks).into_iter().flat_map(|error| error.fields()));
+        let needed: (&[u8], &[u8]) = if is_h2 { (b"Allow", b"CONNECT") } else { (b"Upgrade", b"websocket") };
+        let fields = Some(needed).into_iter().filter(|_| !asks);
+        let fields = fields.chain(refusal.filter(|_| asks).into_iter().flat_map(|error| error.fields()));
+        let fields = fields.filter(|(name, _)| !(is_h2 && name.eq_ignore_ascii_case(b"upgrade")));
         if let Err(error) = self.http_respond(wsi, status, fields, BodyLength::Known(0)) {
             self.close(wsi, Some(Cause::policy(&error.to_string())));
         }

@@ -150,7 +150,7 @@ impl Core {
         let endpoint = stream.txn.redirect.clone().or_else(|| stream.endpoint.clone());
         let endpoint = match endpoint {
             Some(endpoint) => endpoint,
-            None => Rc::new(self.endpoint_now(id)?),
+            None => Rc::new(self.h1_endpoint_now(id)?),
         };
         let Ok(stream) = self.live(id) else { return Err(Cause::by_us()) };
         head.set_request(method, b"");
@@ -171,7 +171,10 @@ impl Core {
     }
 
     /// The endpoint of a stream whose metadata may have changed it; what the connection was made to.
-    fn endpoint_now(&mut self, id: StreamId) -> Result<crate::secure_stream::endpoint::Endpoint, Cause> {
+    pub(in crate::secure_stream::transport) fn h1_endpoint_now(
+        &mut self,
+        id: StreamId,
+    ) -> Result<crate::secure_stream::endpoint::Endpoint, Cause> {
         let Ok(stream) = self.live_mut(id) else { return Err(Cause::by_us()) };
         let stream_type = Rc::clone(&stream.stream_type);
         let metadata = std::mem::take(&mut stream.metadata);
