@@ -92,6 +92,10 @@ impl Context {
     fn h1_event(&mut self, id: WsiId, event: Event, piece: &[u8], scratch: &mut Scratch) {
         match event {
             Event::Request => {
+                #[cfg(feature = "h2")]
+                if self.h2_upgrade(id, scratch) {
+                    return;
+                }
                 if !self
                     .core
                     .meant_for(id, scratch.head.authority().and_then(|name| str::from_utf8(name).ok()))

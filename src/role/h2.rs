@@ -9,6 +9,7 @@ mod sending;
 mod tests;
 #[cfg(feature = "ws")]
 mod tunnel;
+mod upgrade;
 mod wish;
 
 pub(crate) use wish::{HalfClose, StreamWish};
@@ -216,16 +217,24 @@ impl Core {
     }
 
     pub(super) fn h2_serve(&mut self, id: WsiId) {
-        let is_leaving = self.vhost_is_leaving(id);
-        let limits = self.h2_limits(id);
+        self.h2_begin(id, Engine::server(self.h2_limits(id)));
+        self.role_wait(id, Wait::Request, self.timeouts.request);
+        self.h2_greet(id);
+    }
+
+    /// The connection speaks HTTP/2 from here on.
+    fn h2_begin(&mut self, id: WsiId, engine: Engine) {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
-        wsi.role = Role::H2(Box::new(H2::server(Engine::server(limits))));
+        wsi.role = Role::H2(Box::new(H2::server(engine)));
         wsi.binding = Binding::Carrier;
         self.families.insert(id, Family::new());
         // This role can ask for signs of life, which the one before could not.
         self.validity_start(id);
-        self.role_wait(id, Wait::Request, self.timeouts.request);
-        if is_leaving {
+    }
+
+    /// Sends a server's first words, and its last where it is on its way out.
+    fn h2_greet(&mut self, id: WsiId) {
+        if self.vhost_is_leaving(id) {
             self.h2_shut_down(id);
         }
         self.h2_flush(id);

@@ -279,7 +279,8 @@ impl Engine {
         self.flags.peer_keeps = facts.keeps_alive;
         self.flags.is_http10 = head.version() == http::Version::Http10;
         self.flags.is_head = head.method() == Some(http::Method::Head);
-        self.flags.upgrade = facts.upgrades;
+        // RFC 9110 7.8: not for HTTP/1.0.
+        self.flags.upgrade = facts.upgrades && !self.flags.is_http10;
         self.discarded = 0;
         self.receiving = match self.framing(&facts)? {
             Some(body) => Receiving::Body(body),
