@@ -325,3 +325,27 @@ fn a_window_that_never_opens_ends_the_stream_and_not_the_connection() {
     assert!(told.borrow().states.contains(&StreamState::Disconnected));
     drop(peer);
 }
+
+#[test]
+fn a_post_without_a_body_that_may_have_been_served_is_not_repeated_silently() {
+    let mut world = World::new();
+    let first = world.ask("first");
+    let mut old = world.peer(Limits::default());
+    old.answer(0);
+    world.run(10);
+    assert_eq!(first.borrow().payload, b"/first");
+    let (safe, told) = (world.ask("again"), Rc::<RefCell<Told>>::default());
+    world.context.with(|cx| {
+        let id = cx.create("post", Client(Rc::clone(&told))).unwrap();
+        cx.request_tx_len(id, 0).unwrap();
+    });
+    world.exchange(&mut old);
+    assert_eq!(paths(&old), ["/first", "/again", "/x"]);
+    old.socket.reset();
+    let mut new = world.peer(Limits::default());
+    assert_eq!(paths(&new), ["/again"]);
+    assert_eq!(told.borrow().states.last(), Some(&StreamState::Disconnected), "and does not ask by itself");
+    new.answer(0);
+    world.run(10);
+    assert_eq!(safe.borrow().payload, b"/again");
+}

@@ -188,8 +188,12 @@ impl Core {
         // RFC 9112 9.3.1: an idle connection may be closed while our request is on its way; what the server cannot have
         // acted upon is sent again, once.
         let unheard = flags.has(Flags::REUSED) && !flags.has(Flags::GOT_RX);
-        if unheard && !stream.txn.fresh && super::transport::is_repeatable(stream) {
-            stream.txn.fresh = true;
+        let unseen = flags.has(Flags::UNSEEN) && !stream.txn.tx_begun;
+        // One that leaves after it has served others is no reason to wait, however often.
+        let is_free = unseen && unheard;
+        if is_free || (!stream.txn.fresh && (unseen || (unheard && super::transport::is_repeatable(stream))))
+        {
+            stream.txn.fresh |= !is_free;
             return self.bind(id);
         }
         #[cfg(all(feature = "h2", feature = "ws"))]

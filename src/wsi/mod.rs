@@ -100,6 +100,8 @@ impl Flags {
     pub(crate) const NO_TUNNEL: u32 = 1 << 15;
     /// Somebody asks for a websocket here: what comes before it is granted is kept for it.
     pub(crate) const UNDECIDED: u32 = 1 << 16;
+    /// The peer has said that it did nothing about our request.
+    pub(crate) const UNSEEN: u32 = 1 << 17;
 
     pub(crate) const fn has(self, bits: u32) -> bool {
         self.0 & bits == bits

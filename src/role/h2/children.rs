@@ -28,7 +28,11 @@ impl Core {
     pub(in crate::role) fn h2_admit(&mut self, id: WsiId) {
         let Some(h2) = self.h2_mut(id).filter(|h2| h2.is_started && !h2.is_server) else { return };
         if h2.engine.can_open() == Err(EncodeError::Ending) {
-            return self.h2_move_on(id, u32::MAX, &Cause::by_peer());
+            // Each of those that go asks this again: there must be an end to it.
+            if !h2.waiting.is_empty() {
+                self.h2_move_on(id, u32::MAX, &Cause::by_peer());
+            }
+            return;
         }
         let places = h2.engine.places().saturating_sub(h2.unasked);
         for _ in 0..places {
@@ -159,7 +163,8 @@ impl Core {
             return;
         }
         if !is_server && code == Code::REFUSED_STREAM {
-            self.h2_may_go_again(child);
+            // Who is too busy is not to be asked without end.
+            self.h2_may_go_again(child, false);
         }
         let is_cancelled = is_server && matches!(code, Code::CANCEL | Code::NO_ERROR);
         let cause = if is_cancelled {
@@ -186,25 +191,34 @@ impl Core {
         }
     }
 
-    /// Ends the children whose requests can be sent again, because nobody has seen them.
+    /// Ends the children whose requests can be sent again, because nobody has seen them: first those that were sent, then
+    /// those that waited, as they came. That is no failed try, if there were others that the connection served.
     fn h2_move_on(&mut self, id: WsiId, last: u32, cause: &Cause) {
         self.carrier_hides(id);
-        if let Some(h2) = self.h2_mut(id) {
-            h2.waiting.clear();
-        }
-        for child in self.families.get(&id).cloned().unwrap_or_default() {
-            let Some(h2) = self.h2_mut(id) else { return };
-            if h2.stream_of(child).is_none_or(|stream| stream.get() > last) {
-                self.h2_may_go_again(child);
-                self.close(child, Some(cause.clone()));
-            }
+        let Some(h2) = self.h2_mut(id) else { return };
+        let is_unseen = |exchange: &Exchange| exchange.stream.is_none_or(|stream| stream.get() > last);
+        let mut moving: Vec<_> = h2
+            .exchanges
+            .iter()
+            .filter(|(_, exchange)| is_unseen(exchange))
+            .map(|(child, exchange)| (exchange.stream.map_or(u32::MAX, StreamId::get), *child))
+            .collect();
+        moving.sort_unstable();
+        let (waiting, is_proven) = (std::mem::take(&mut h2.waiting), h2.is_proven);
+        for child in moving.into_iter().map(|(_, child)| child).chain(waiting) {
+            self.h2_may_go_again(child, is_proven);
+            self.close(child, Some(cause.clone()));
         }
     }
 
-    fn h2_may_go_again(&mut self, child: WsiId) {
+    /// The server has done nothing about the request (RFC 9113 8.7).
+    fn h2_may_go_again(&mut self, child: WsiId, is_proven: bool) {
         if let Some(wsi) = self.wsis.get_mut(child) {
-            wsi.flags.set(Flags::REUSED);
-            wsi.flags.clear(Flags::GOT_RX);
+            wsi.flags.set(Flags::UNSEEN);
+            wsi.flags.clear(Flags::GOT_RX | Flags::REUSED);
+            if is_proven {
+                wsi.flags.set(Flags::REUSED);
+            }
         }
     }
 

@@ -17,10 +17,11 @@ use std::rc::Rc;
 const REDIRECTS: u8 = 5;
 
 /// What the server cannot have acted upon may be sent again: a request without side effects, or one of whose body
-/// nothing has left (RFC 9110 9.2.2).
+/// nothing has left though there is one (RFC 9110 9.2.2).
 pub(in crate::secure_stream::transport) fn is_repeatable(stream: &SecureStream) -> bool {
     let method = method_of(&stream.stream_type, stream.txn.as_get);
-    !stream.txn.tx_begun && (method.is_idempotent() || has_body(method))
+    let is_whole = stream.txn.tx_len == Some(0);
+    !stream.txn.tx_begun && (method.is_idempotent() || (has_body(method) && !is_whole))
 }
 
 fn method_of(stream_type: &StreamType, as_get: bool) -> Method {
@@ -105,11 +106,11 @@ impl Core {
             let method = head.method().unwrap_or(Method::Get);
             self.http_request(wsi, method, head.target(), authority.authority.as_bytes(), head.iter(), body)
                 .map_err(|error| Cause::policy(&error.to_string()))
-                .map(|()| method)
+                .map(|()| (has_body(method), body == BodyLength::Known(0)))
         });
         self.out_head = head;
-        let method = match sent {
-            Ok(method) => method,
+        let (has_body, is_whole) = match sent {
+            Ok(sent) => sent,
             Err(cause) => {
                 if let Ok(stream) = self.live_mut(id) {
                     stream.wsi = None;
@@ -118,11 +119,13 @@ impl Core {
                 return self.attempt_failed(id, cause, None);
             }
         };
-        if !has_body(method) {
-            // What `request_tx` asked for is on its way.
-            if let Ok(stream) = self.live_mut(id) {
-                stream.wants_tx = false;
-            }
+        // What `request_tx` asked for is on its way.
+        if (!has_body || is_whole)
+            && let Ok(stream) = self.live_mut(id)
+        {
+            stream.wants_tx = false;
+        }
+        if !has_body {
             return;
         }
         self.stream_connected(id);
