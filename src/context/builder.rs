@@ -264,6 +264,7 @@ impl ContextBuilder {
             starved: Vec::new(),
             dead_vhosts: Vec::new(),
             spares: Spares::default(),
+            spare_metadata: crate::secure_stream::SpareMetadata::default(),
             sinks: HashMap::new(),
             out_head: Head::new(),
             system: System::new(!self.notifiers.0.is_empty()),

@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::http::Head;
 use crate::plat::{Plat, Waker};
 use crate::policy::{Diagnostic, Policy};
-use crate::secure_stream::{SecureStream, StreamHandler, StreamId, StreamTimer};
+use crate::secure_stream::{SecureStream, SpareMetadata, StreamHandler, StreamId, StreamTimer};
 use crate::vhost::{Vhost, VhostId};
 use crate::wsi::{Acceptor, ClientInfo, Flags, Protocol, Wsi, WsiId};
 use arena::{Arena, Beside};
@@ -122,6 +122,7 @@ pub(crate) struct Core {
     /// Vhosts whose acceptors are to be dropped.
     pub(crate) dead_vhosts: Vec<VhostId>,
     pub(crate) spares: Spares,
+    pub(crate) spare_metadata: SpareMetadata,
     /// Who serves streams of a `local_sink` type, by its name.
     pub(crate) sinks: HashMap<Box<str>, StreamId>,
     /// Where the head of an outgoing message is put together.

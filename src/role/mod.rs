@@ -261,13 +261,13 @@ impl Context {
     }
 
     /// A framed payload is on its way.
-    pub(crate) fn framed_sent(&mut self, id: WsiId) {
+    pub(crate) fn framed_sent(&mut self, id: WsiId, scratch: &mut Scratch) {
         match self.core.wsis.get(id).map(|wsi| &wsi.role) {
             None | Some(Role::Listen(_) | Role::Raw(_) | Role::Udp(_) | Role::Child(_)) => {}
             #[cfg(feature = "h1")]
             Some(Role::H1(_)) => self.core.h1_framed(id),
             #[cfg(feature = "h2")]
-            Some(Role::H2(_)) => self.h2_framed(id),
+            Some(Role::H2(_)) => self.h2_framed(id, scratch),
             #[cfg(feature = "mqtt")]
             Some(Role::Mqtt(_)) => self.mqtt_framed(id),
             #[cfg(feature = "ws")]
@@ -280,7 +280,7 @@ impl Context {
         self.core.role_progress(id);
         self.raw_sent(id, scratch);
         #[cfg(feature = "ws")]
-        self.core.ws_output(id);
+        self.core.ws_output(id, scratch);
     }
 
     /// What a server waited for from its peer did not come.

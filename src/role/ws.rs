@@ -130,7 +130,7 @@ impl Context {
                     self.wsi_event(id, WsiEvent::Message(payload, flags));
                 }
             }
-            Event::Ping(_) => self.core.ws_output(id),
+            Event::Ping(_) => self.core.ws_output(id, scratch),
             Event::Pong(range) => self.core.ws_pong(id, input.get(range).unwrap_or_default()),
             Event::Close(code, reason) => {
                 let reason = str::from_utf8(input.get(reason).unwrap_or_default()).unwrap_or_default();
@@ -163,7 +163,7 @@ impl Core {
     }
 
     /// What the engine has to say on its own account goes out with the next write.
-    pub(super) fn ws_output(&mut self, id: WsiId) {
+    pub(super) fn ws_output(&mut self, id: WsiId, scratch: &mut Scratch) {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
         let Role::Ws(ws) = &mut wsi.role else { return };
         if !ws.engine.has_output() || wsi.front.len() > CONTROLS {
@@ -171,6 +171,7 @@ impl Core {
         }
         self.spares.lend(&mut wsi.front);
         let plat = &mut self.plat;
+        ws.engine.answer_ping(&mut scratch.ws, || plat.mask_key(), &mut wsi.front);
         ws.engine.poll_output(|| plat.mask_key(), &mut wsi.front);
         self.wsi_request_flush(id);
     }

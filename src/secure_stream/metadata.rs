@@ -49,6 +49,27 @@ pub enum Key<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata(Option<Box<Values>>);
 
+/// What streams that are gone had allocated for their values: over HTTP/2 each request to a server is a stream of its own.
+#[derive(Debug, Default)]
+pub(crate) struct SpareMetadata(Vec<Metadata>);
+
+impl SpareMetadata {
+    /// Kept for the next streams that need one.
+    const MOST: usize = 128;
+
+    /// Nothing, with room for something if there is some to spare.
+    pub(crate) fn lend(&mut self) -> Metadata {
+        self.0.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn take_back(&mut self, mut metadata: Metadata) {
+        if self.0.len() < Self::MOST && metadata.0.is_some() {
+            metadata.clear();
+            self.0.push(metadata);
+        }
+    }
+}
+
 /// Why a value was not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

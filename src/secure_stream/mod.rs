@@ -25,6 +25,7 @@ pub use credit::StreamInfo;
 pub(crate) use handler::TxState;
 pub use handler::{Flow, RxFlags, StreamHandler, Tx, TxFlow};
 pub use metadata::MetadataError;
+pub(crate) use metadata::SpareMetadata;
 pub use state::{StreamKind, StreamState};
 pub(crate) use stream::{SecureStream, StreamTimer};
 

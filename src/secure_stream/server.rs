@@ -154,6 +154,7 @@ impl Core {
         stream.parent = Some(server);
         stream.wsi = Some(wsi);
         stream.doing = Doing::Connected;
+        stream.metadata = self.spare_metadata.lend();
         let id = self.streams.insert(stream);
         if let Some(server) = self.streams.get_mut(server).and_then(|parent| parent.server.as_mut()) {
             server.accepted.insert(id);

@@ -217,6 +217,9 @@ impl Core {
     /// The row goes, with its timers and its connection.
     pub(crate) fn stream_remove(&mut self, id: StreamId) {
         let Some(stream) = self.streams.remove(id) else { return };
+        if stream.kind == StreamKind::Accepted {
+            self.spare_metadata.take_back(stream.metadata);
+        }
         for sul in stream.timers.into_iter().flatten() {
             self.suls.cancel(sul);
         }

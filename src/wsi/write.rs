@@ -252,7 +252,7 @@ impl Context {
             self.send_plain(id, &front, scratch);
         }
         self.core.spares.take_back(&mut front);
-        self.framed_sent(id);
+        self.framed_sent(id, scratch);
         before + after
     }
 

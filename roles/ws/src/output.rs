@@ -174,6 +174,16 @@ impl Engine {
         (pong || self.goodbye.is_some()) && self.sending != Sending::Closed
     }
 
+    /// Appends the answer to the last ping, as [`Self::poll_output`] does, and leaves its room to the next ping of whomever:
+    /// who is asked for signs of life again and again allocates nothing.
+    pub fn answer_ping(&mut self, scratch: &mut Scratch, key: impl FnOnce() -> [u8; 4], out: &mut Vec<u8>) {
+        if let Some(pong) = self.held.as_mut().and_then(|held| held.pong.take()) {
+            let key = if self.is_server { [0; 4] } else { key() };
+            push_control(Control::Pong, [pong.payload(), &[]], self.key(key), out);
+            scratch.return_held(&mut self.held);
+        }
+    }
+
     /// Appends what the protocol itself has to say: the answer to the last ping, the close frame after the peer's or
     /// after its fault. At most 139 bytes. `key` draws a key for each frame, as for [`Self::frame`]; a server's is not
     /// called.

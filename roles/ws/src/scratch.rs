@@ -122,7 +122,7 @@ impl Scratch {
         self.return_held(held);
     }
 
-    fn return_held(&mut self, held: &mut Option<Box<Held>>) {
+    pub(crate) fn return_held(&mut self, held: &mut Option<Box<Held>>) {
         if held.as_ref().is_some_and(|held| held.is_empty()) {
             self.held = held.take();
         }

@@ -237,14 +237,15 @@ impl Context {
     }
 
     /// A piece of a message is on its way.
-    pub(in crate::role) fn h2_framed(&mut self, id: WsiId) {
+    pub(in crate::role) fn h2_framed(&mut self, id: WsiId, scratch: &mut Scratch) {
         let sent = self.core.h2_mut(id).and_then(|h2| h2.sending.take());
         if let Some((child, _)) = sent {
             #[cfg(feature = "ws")]
             if self.core.speaks_ws(child) {
-                self.core.h2_ws_sent(id, child);
+                self.core.h2_ws_sent(id, child, scratch);
                 return self.core.h2_progress(id);
             }
+            let _ = &scratch;
             if self.core.h2_mut(id).is_some_and(|h2| h2.is_server) {
                 self.core.h2_child_progress(child);
             } else {

@@ -251,7 +251,7 @@ impl Core {
     }
 
     /// A websocket has had its turn. One that has nothing more to say, and no user, ends its side.
-    pub(super) fn h2_ws_sent(&mut self, id: WsiId, child: WsiId) {
+    pub(super) fn h2_ws_sent(&mut self, id: WsiId, child: WsiId, scratch: &mut Scratch) {
         let Some(h2) = self.h2_mut(id) else { return };
         h2.tunnels.is_framed = false;
         let is_over = h2.stream_of(child).is_none_or(|stream| h2.engine.tx_done(stream));
@@ -271,7 +271,7 @@ impl Core {
         } else if wsi.flags.has(Flags::WANT_TX) {
             self.h2_child_wants_tx(id, child);
         } else {
-            self.ws_output(child);
+            self.ws_output(child, scratch);
         }
     }
 }
