@@ -211,6 +211,7 @@ impl Engine {
                 length => length,
             };
             row.incoming = Incoming::Body { left };
+            row.is_tunnel &= status.is_success();
             if !ends || left.is_none_or(|left| left == 0) {
                 return Ok(Told { event: Some(Event::Response { stream }), ends });
             }
@@ -219,11 +220,12 @@ impl Engine {
         Ok(self.stream_fault(now, id, fault)?.into())
     }
 
-    /// RFC 9113 8.1: trailers end their message.
+    /// RFC 9113 8.1: trailers end their message. A tunnel has none (RFC 9113 8.5).
     fn trailers(&mut self, now: u64, open: OpenBlock) -> Result<Told, Error> {
-        let fault = match self.streams.get(open.stream).map(|row| row.incoming) {
+        let fault = match self.streams.get(open.stream).map(|row| (row.is_tunnel, row.incoming)) {
+            Some((true, _)) => Error::Malformed,
             _ if !open.ends_stream => Error::Malformed,
-            Some(Incoming::Body { left: Some(1..) }) => Error::ContentLength,
+            Some((_, Incoming::Body { left: Some(1..) })) => Error::ContentLength,
             _ => return Ok(self.end(open.stream).into()),
         };
         Ok(self.stream_fault(now, open.stream, fault)?.into())

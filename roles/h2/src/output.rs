@@ -269,6 +269,9 @@ impl Engine {
         }
         self.check_size(&[(b":status", b"200")])?;
         let body = if row.is_head || status.is_bodiless() { BodyLength::None } else { body };
+        if let Some(row) = self.streams.get_mut(stream.0) {
+            row.is_tunnel = is_tunnel;
+        }
         let ends = self.begin_body(stream.0, body);
         self.put_status(stream.0, status, ends, out);
         // A client may have granted this stream more than all have: that is no idle talk.
@@ -301,7 +304,8 @@ impl Engine {
     /// Ends a message with trailers, appended to `out`.
     ///
     /// # Errors
-    /// The stream is over, no message of unknown length has begun, or a field is malformed: nothing was appended.
+    /// The stream is over, no message of unknown length has begun, it is a tunnel, or a field is malformed: nothing was
+    /// appended.
     pub fn encode_trailers<'f>(
         &mut self,
         stream: StreamId,
@@ -309,7 +313,7 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
         let row = self.streams.get(stream.0).ok_or(EncodeError::Stream)?;
-        if row.outgoing != (Outgoing::Body { left: None }) || !row.state.may_send() {
+        if row.outgoing != (Outgoing::Body { left: None }) || !row.state.may_send() || row.is_tunnel {
             return Err(EncodeError::Turn);
         }
         self.staging.fill(Part::Trailers, fields)?;

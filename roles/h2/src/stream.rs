@@ -99,7 +99,7 @@ pub(crate) struct Stream {
     pub(crate) credit: Credit,
     /// The request is a HEAD: the response has no body.
     pub(crate) is_head: bool,
-    /// Extended CONNECT: what follows the heads is another protocol's, and has no length.
+    /// Extended CONNECT that was not refused: what follows the heads is another protocol's, and has no length.
     pub(crate) is_tunnel: bool,
     /// The client waits for leave to send its body (RFC 9110 10.1.1).
     pub(crate) expects_continue: bool,

@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use http::{BodyLength, Method, Status};
-use millstream_h2::{Code, Engine, Limits};
+use millstream_h2::{Code, EncodeError, Engine, Limits};
 
 /// A server on which stream 1 is open: its request is not complete.
 fn open_server() -> Engine {
@@ -51,6 +51,16 @@ fn section_3_4_a_first_frame_that_is_not_settings() {
 }
 
 #[test]
+fn section_4_1_reserved_bits_and_flags_without_a_meaning_are_ignored() {
+    let mut input = headers(WHOLE | 0xc2, 1, &GET);
+    input[5] |= 0x80;
+    assert_eq!(feed(&mut server(), &input).len(), 2);
+    let update = frame(WINDOW_UPDATE, 0xff, 0x8000_0000, &0x8000_0001u32.to_be_bytes());
+    assert_eq!(feed(&mut server(), &update), []);
+    assert_eq!(feed(&mut server(), &frame(SETTINGS, 0xfe, 0, &[])), [Told::Settings]);
+}
+
+#[test]
 fn section_4_2_a_frame_beyond_the_largest() {
     for kind in [DATA, HEADERS, SETTINGS, CONTINUATION, 0x77] {
         let mut engine = open_server();
@@ -87,6 +97,18 @@ fn section_4_3_a_header_block_that_cannot_be_decompressed() {
     let input = frame(HEADERS, WHOLE, 1, &[0x80]);
     assert_connection_error(&mut server(), &input, Code::COMPRESSION_ERROR);
     assert_connection_error(&mut server(), &frame(HEADERS, WHOLE, 1, &[0x40]), Code::COMPRESSION_ERROR);
+}
+
+#[test]
+fn section_4_3_1_a_header_block_that_does_not_say_that_its_table_has_shrunk() {
+    let small = || server_with(Limits { header_table: 0, ..Limits::default() });
+    assert_connection_error(&mut small(), &headers(WHOLE, 1, &GET), Code::COMPRESSION_ERROR);
+    let shrunk = [&[0x20], &block(&GET)[..]].concat();
+    assert_eq!(feed(&mut small(), &frame(HEADERS, WHOLE, 1, &shrunk)).len(), 2);
+    // Until the setting is acknowledged the old size holds.
+    let mut engine = Engine::server(Limits { header_table: 0, ..Limits::default() });
+    let hello = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &headers(WHOLE, 1, &GET)].concat();
+    assert_eq!(feed(&mut engine, &hello).len(), 3);
 }
 
 #[test]
@@ -144,6 +166,13 @@ fn section_5_1_1_identifiers_that_are_even_or_have_been_passed_over() {
 }
 
 #[test]
+fn section_5_1_streams_that_a_server_begins() {
+    let promised = headers(WHOLE, 2, &[(":status", "200")]);
+    assert_connection_error(&mut client(), &promised, Code::PROTOCOL_ERROR);
+    assert_connection_error(&mut client(), &rst_stream(2, Code::CANCEL), Code::PROTOCOL_ERROR);
+}
+
+#[test]
 fn section_5_1_2_more_streams_than_were_allowed() {
     let mut engine = server_with(Limits { streams: 1, ..Limits::default() });
     feed(&mut engine, &headers(END_HEADERS, 1, &POST));
@@ -160,6 +189,15 @@ fn section_5_4_1_the_goodbye_names_the_last_stream() {
     let sent = output(&mut engine);
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].payload, [0, 0, 0, 1, 0, 0, 0, 1]);
+}
+
+#[test]
+fn section_5_4_2_a_reset_is_not_answered_with_one() {
+    let mut engine = open_server();
+    output(&mut engine);
+    let twice = rst_stream(1, Code::PROTOCOL_ERROR).repeat(2);
+    assert_eq!(feed(&mut engine, &twice), [Told::Reset(1, Code::PROTOCOL_ERROR)]);
+    assert_eq!(output(&mut engine), []);
 }
 
 #[test]
@@ -247,10 +285,55 @@ fn section_6_8_goaway_on_a_stream() {
 }
 
 #[test]
+fn section_6_8_streams_beyond_the_goodbye_are_refused_and_their_heads_still_read() {
+    let mut engine = server();
+    engine.go_away(Code::NO_ERROR);
+    output(&mut engine);
+    let (mut encoder, mut late, mut next) = (hpack::Encoder::new(4096), Vec::new(), Vec::new());
+    for out in [&mut late, &mut next] {
+        let mut block = encoder.block(out);
+        for (name, value) in GET {
+            block.field(name.as_bytes(), value.as_bytes());
+        }
+    }
+    let late = frame(HEADERS, WHOLE, 1, &late);
+    assert_stream_error(&mut engine, &late, 1, Code::REFUSED_STREAM);
+    // The second block is nothing but references to what the first has left in the table.
+    assert!(next.len() <= GET.len());
+    assert_stream_error(&mut engine, &frame(HEADERS, WHOLE, 3, &next), 3, Code::REFUSED_STREAM);
+}
+
+#[test]
+fn section_6_8_a_client_that_was_told_goodbye_begins_nothing() {
+    let mut engine = client();
+    let goodbye = frame(GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]);
+    assert_eq!(feed(&mut engine, &goodbye), [Told::GoAway(1, Code::NO_ERROR)]);
+    assert_eq!(engine.can_open(), Err(EncodeError::Ending));
+    assert_eq!(feed(&mut engine, &headers(WHOLE, 1, &[(":status", "200")])).len(), 2);
+}
+
+#[test]
 fn section_6_9_a_window_that_grows_by_nothing_or_in_a_wrong_length() {
     assert_connection_error(&mut server(), &window_update(0, 0), Code::PROTOCOL_ERROR);
     assert_stream_error(&mut open_server(), &window_update(1, 0), 1, Code::PROTOCOL_ERROR);
     assert_connection_error(&mut server(), &frame(WINDOW_UPDATE, 0, 0, &[0; 5]), Code::FRAME_SIZE_ERROR);
+}
+
+#[test]
+fn section_6_9_data_that_nobody_takes_counts_against_the_window_of_the_connection() {
+    let narrow = Limits { connection_window: 65_535, ..Limits::default() };
+    let mut engine = server_with(narrow);
+    feed(&mut engine, &[headers(END_HEADERS, 1, &POST), headers(END_HEADERS, 3, &POST)].concat());
+    assert_stream_error(&mut engine, &window_update(1, 0), 1, Code::PROTOCOL_ERROR);
+    let dropped = frame(DATA, PADDED, 1, &[[255].as_slice(), &[0; 16_383]].concat()).repeat(2);
+    assert_eq!(feed(&mut engine, &dropped), []);
+    // What was dropped is granted again: nobody else would do it.
+    let granted: u32 = output(&mut engine)
+        .iter()
+        .filter(|sent| (sent.kind, sent.stream) == (WINDOW_UPDATE, 0))
+        .map(|sent| u32::from_be_bytes(sent.payload[..].try_into().unwrap()))
+        .sum();
+    assert_eq!(granted, 2 * 16_384);
 }
 
 #[test]
@@ -282,6 +365,27 @@ fn section_6_9_2_a_setting_that_makes_a_window_too_large() {
 }
 
 #[test]
+fn section_6_9_2_a_window_below_zero_lets_nothing_pass_until_it_is_above() {
+    let mut engine = idle_client_with(Limits::default());
+    let stream = ask(&mut engine, Method::Post, BodyLength::Unknown);
+    engine.frame(stream, 16_384, false).unwrap();
+    assert_eq!(feed(&mut engine, &setting(4, 16_000)), [Told::Settings]);
+    assert_eq!(engine.tx_room(stream), 0);
+    assert_eq!(feed(&mut engine, &window_update(1, 384)), []);
+    assert_eq!((engine.tx_room(stream), engine.frame(stream, 1, false)), (0, Err(EncodeError::Room)));
+    assert!(!engine.frame(stream, 0, false).unwrap().is_suppressed(), "nothing is not too much");
+    assert_eq!(feed(&mut engine, &window_update(1, 1)), [Told::Window(1)]);
+    assert_eq!(engine.tx_room(stream), 1);
+    // A larger one opens it by the difference, and the connection's window stays what it was.
+    assert_eq!(feed(&mut engine, &setting(4, 100_000)), [Told::Settings]);
+    assert_eq!(engine.tx_room(stream), 16_384);
+    for _ in 0..3 {
+        engine.frame(stream, engine.tx_room(stream), false).unwrap();
+    }
+    assert_eq!(engine.tx_room(stream), 0, "65,535 bytes for all streams together");
+}
+
+#[test]
 fn section_6_10_continuation_of_nothing() {
     let block = block(&GET);
     assert_connection_error(
@@ -303,6 +407,14 @@ fn section_6_10_continuation_of_nothing() {
 }
 
 #[test]
+fn section_7_codes_that_nobody_knows_are_told_and_do_nothing_else() {
+    let unknown = Code(0xffff_fffe);
+    assert_eq!(feed(&mut open_server(), &rst_stream(1, unknown)), [Told::Reset(1, unknown)]);
+    let goodbye = frame(GOAWAY, 0, 0, &[0, 0, 0, 1, 0xff, 0xff, 0xff, 0xfe, b'?']);
+    assert_eq!(feed(&mut client(), &goodbye), [Told::GoAway(1, unknown)]);
+}
+
+#[test]
 fn rfc_8441_3_a_setting_that_is_taken_back() {
     let mut engine = idle_client_with(Limits::default());
     assert_eq!(feed(&mut engine, &setting(8, 1)), [Told::Settings]);
@@ -312,7 +424,7 @@ fn rfc_8441_3_a_setting_that_is_taken_back() {
 }
 
 #[test]
-fn a_client_ignores_what_may_come_late_for_a_stream_that_it_has_reset() {
+fn section_5_1_a_client_ignores_what_may_come_late_for_a_stream_that_it_has_reset() {
     let mut engine = idle_client_with(Limits::default());
     let stream = ask(&mut engine, Method::Get, BodyLength::None);
     engine.reset(stream, Code::CANCEL);

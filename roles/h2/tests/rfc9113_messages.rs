@@ -63,6 +63,16 @@ fn section_8_1_data_before_the_head_of_a_response() {
 }
 
 #[test]
+fn section_8_1_a_response_is_kept_when_the_rest_of_its_request_is_not_wanted() {
+    let mut engine = idle_client_with(Limits::default());
+    let stream = ask(&mut engine, Method::Post, BodyLength::Unknown);
+    let input = [headers(WHOLE, 1, &[(":status", "200")]), rst_stream(1, Code::NO_ERROR)].concat();
+    let whole = [Told::Response(1, 200, String::new()), Told::End(1, String::new())];
+    assert_eq!(feed(&mut engine, &input), [&whole[..], &[Told::Reset(1, Code::NO_ERROR)]].concat());
+    assert!(engine.tx_done(stream) && engine.is_idle());
+}
+
+#[test]
 fn section_8_1_1_bodies_that_are_not_as_long_as_announced() {
     let head = headers(END_HEADERS, 1, &[&POST[..], &[("content-length", "3")]].concat());
     for (data, ends) in [(&b"ab"[..], END_STREAM), (b"abcd", 0)] {
@@ -273,7 +283,7 @@ fn rfc_8441_4_extended_connect_where_it_was_allowed() {
 }
 
 #[test]
-fn rfc_8441_extended_connect_between_two_engines() {
+fn rfc_8441_4_extended_connect_between_two_engines() {
     let (mut client, mut server) = (Engine::client(Limits::default()), Engine::server(connecting()));
     let request = Request::connect(b"websocket", b"https", b"a.example", b"/chat");
     let mut wire = Vec::new();
@@ -287,4 +297,41 @@ fn rfc_8441_extended_connect_between_two_engines() {
     let told = feed(&mut server, &wire);
     let expected = "CONNECT /chat host=a.example;:protocol=websocket;sec-websocket-version=13;";
     assert_eq!(told, [Told::Settings, Told::Request(1, expected.into())]);
+}
+
+#[test]
+fn section_8_5_a_tunnel_carries_data_and_no_heads() {
+    let tunnel = |status| {
+        let mut engine = server_with(connecting());
+        let stream = accept(&mut engine, &headers(END_HEADERS, 1, &WEBSOCKET));
+        let mut out = Vec::new();
+        engine.encode_response(stream, status, [].into_iter(), BodyLength::Unknown, &mut out).unwrap();
+        (engine, stream)
+    };
+    let (mut engine, stream) = tunnel(http::Status::OK);
+    let none = [(&b"x-sum"[..], &b"1"[..])].into_iter();
+    let refused = engine.encode_trailers(stream, none.clone(), &mut Vec::new());
+    assert_eq!(refused, Err(millstream_h2::EncodeError::Turn));
+    let trailers = headers(WHOLE, 1, &[("x-sum", "1")]);
+    assert_stream_error(&mut engine, &trailers, 1, Code::PROTOCOL_ERROR);
+    // One that was refused is a response like others.
+    let (mut engine, stream) = tunnel(http::Status::FORBIDDEN);
+    engine.encode_trailers(stream, none, &mut Vec::new()).unwrap();
+    assert_eq!(feed(&mut engine, &trailers), [Told::End(1, "x-sum=1;".into())]);
+}
+
+#[test]
+fn section_8_5_a_client_takes_no_heads_within_a_tunnel() {
+    let tunnel = |status| {
+        let mut engine = idle_client_with(Limits::default());
+        feed(&mut engine, &setting(8, 1));
+        output(&mut engine);
+        let request = Request::connect(b"websocket", b"https", b"a.example", b"/chat");
+        engine.encode_request(&request, [].into_iter(), BodyLength::Unknown, &mut Vec::new()).unwrap();
+        assert_eq!(feed(&mut engine, &headers(END_HEADERS, 1, &[(":status", status)])).len(), 1);
+        engine
+    };
+    let trailers = headers(WHOLE, 1, &[("x-sum", "1")]);
+    assert_stream_error(&mut tunnel("200"), &trailers, 1, Code::PROTOCOL_ERROR);
+    assert_eq!(feed(&mut tunnel("403"), &trailers), [Told::End(1, "x-sum=1;".into())]);
 }
