@@ -73,6 +73,8 @@ struct Exchange {
 pub(crate) struct H2 {
     engine: Engine,
     is_server: bool,
+    /// A head is arriving, as of the last look.
+    is_amid_head: bool,
     /// Everything below is up, and the peer is known to speak this.
     is_started: bool,
     /// A message of the peer's has come to its end: it may leave when it thinks that all is over.
@@ -107,6 +109,7 @@ impl H2 {
         Self {
             engine,
             is_server,
+            is_amid_head: false,
             is_started: false,
             is_proven: false,
             children: BTreeMap::new(),
@@ -307,6 +310,22 @@ impl Core {
         self.close_flushed(id, Some(Cause::protocol(&error.to_string())));
     }
 
+    /// A head that comes by drips holds up all streams of its connection: it has as long as a request.
+    fn h2_watch_head(&mut self, id: WsiId) {
+        let Some(h2) = self.h2_mut(id).filter(|h2| h2.is_server) else { return };
+        let is_amid = h2.engine.is_amid_head();
+        if std::mem::replace(&mut h2.is_amid_head, is_amid) == is_amid {
+            return;
+        }
+        let is_waiting = self.wsis.get(id).is_some_and(|wsi| wsi.deadline.is(Wait::Request));
+        match self.families.get(&id).is_some_and(|family| family.is_empty()) {
+            _ if is_amid && is_waiting => {}
+            _ if is_amid => self.role_wait(id, Wait::Request, self.timeouts.request),
+            true => self.carrier_idles(id),
+            false => self.role_wait(id, Wait::Nothing, Duration::ZERO),
+        }
+    }
+
     /// What a user had to send is not what it had announced.
     pub(super) fn h2_cannot_send(&mut self, id: WsiId, error: EncodeError) {
         if let Some((child, _)) = self.h2_mut(id).and_then(|h2| h2.sending.take()) {
@@ -359,6 +378,7 @@ impl Context {
                 }
             }
         }
+        self.core.h2_watch_head(id);
         self.core.h2_flush(id);
         self.core.h2_see_acknowledgement(id);
         self.core.h2_end_if_drained(id);

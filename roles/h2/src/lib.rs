@@ -375,6 +375,12 @@ impl Engine {
         matches!(self.receiving, Receiving::End { .. })
     }
 
+    /// A head has begun to arrive, and is not complete: nothing else can come before it is (RFC 9113 4.3). How long that may
+    /// take is for whoever has a clock.
+    pub fn is_amid_head(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// The peer has acknowledged our settings. One that does not is to be left with [`Code::SETTINGS_TIMEOUT`] (RFC 9113
     /// 6.5.3), by whoever has a clock.
     pub fn is_acknowledged(&self) -> bool {

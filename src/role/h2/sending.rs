@@ -9,7 +9,7 @@ use crate::http::{BodyLength, Status};
 use crate::role::h1::dated;
 use crate::role::{Framed, Role};
 use crate::secure_stream::{Tx, TxFlow};
-use crate::wsi::{Flags, Wait, WsiId, WsiState};
+use crate::wsi::{Binding, Flags, Wait, WsiId, WsiState};
 use h2::{Request, StreamId};
 use std::cell::Cell;
 
@@ -176,6 +176,10 @@ impl Core {
                     exchange.in_line = true;
                 }
                 h2.blocked.push(child);
+                // Windows are for data alone (RFC 9113 6.9): the peer may want the head before it grants anything.
+                if let Some(&Binding::Stream(user)) = self.wsis.get(child).map(|wsi| &wsi.binding) {
+                    self.h1_answer_alone(user, child);
+                }
                 self.wait_to_send(child);
                 continue;
             }

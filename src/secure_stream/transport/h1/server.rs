@@ -81,6 +81,15 @@ impl Core {
         }
     }
 
+    /// Queues the head of an answer whose payload has no room yet, and is wanted all the same.
+    #[cfg(feature = "h2")]
+    pub(crate) fn h1_answer_alone(&mut self, id: StreamId, wsi: WsiId) {
+        let Ok(stream) = self.live(id) else { return };
+        if stream.parent.is_some() && stream.txn.asked && stream.wants_tx && !stream.txn.answered {
+            self.h1_answer(id, wsi, 0, false);
+        }
+    }
+
     /// Queues the head of the answer, which goes out with its first piece of `first` bytes. False when what the
     /// application said makes no valid head: then the peer is told 500, and the cause is logged.
     pub(super) fn h1_answer(&mut self, id: StreamId, wsi: WsiId, first: u64, is_whole: bool) -> bool {
