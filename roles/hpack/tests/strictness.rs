@@ -43,6 +43,15 @@ fn rfc_7541_4_2_a_table_that_does_not_shrink_when_told() {
 }
 
 #[test]
+fn rfc_7541_4_4_an_entry_larger_than_the_table_empties_it() {
+    let mut decoder = Decoder::new(Limits::default());
+    assert_eq!(decode(&mut decoder, &[0x3f, 64 - 31, 0x40, 1, b'a', 1, b'b', 0x80 + 62]).unwrap().len(), 2);
+    let large = [&[0x40, 1, b'c', 40][..], &[b'd'; 40]].concat();
+    assert_eq!(decode(&mut decoder, &large).unwrap(), [(b"c".to_vec(), vec![b'd'; 40])]);
+    assert_eq!(decode(&mut decoder, &[0x80 + 62]), Err(Error::Index));
+}
+
+#[test]
 fn rfc_7541_5_1_an_integer_that_is_too_large() {
     assert_eq!(refused(&[0xff, 0xff, 0xff, 0xff, 0xff, 0x0f]), Error::Integer);
     assert_eq!(refused(&[0x3f]), Error::Truncated);

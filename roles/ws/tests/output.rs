@@ -16,7 +16,7 @@ fn sent(engine: &mut Engine, payload: &[u8], piece: Piece) -> Result<Vec<u8>, En
 }
 
 #[test]
-fn every_length_of_header_for_both_sides() {
+fn section_5_2_every_length_of_header_for_both_sides() {
     for len in [0, 1, 125, 126, 65_535, 65_536] {
         let payload = vec![0x55; len];
         assert_eq!(sent(&mut client(), &payload, Piece::BINARY).unwrap(), masked(FIN | BINARY, &payload));
@@ -25,7 +25,7 @@ fn every_length_of_header_for_both_sides() {
 }
 
 #[test]
-fn a_server_leaves_payload_as_it_is_and_a_client_masks_it_where_it_is() {
+fn section_5_3_a_server_leaves_payload_as_it_is_and_a_client_masks_it_where_it_is() {
     let mut payload = *b"Hello";
     server().frame(&mut payload, Piece::TEXT, KEY).unwrap();
     assert_eq!(&payload, b"Hello");
@@ -34,7 +34,7 @@ fn a_server_leaves_payload_as_it_is_and_a_client_masks_it_where_it_is() {
 }
 
 #[test]
-fn pieces_become_fragments() {
+fn section_5_4_pieces_become_fragments() {
     let mut engine = server();
     assert_eq!(sent(&mut engine, b"a", FIRST).unwrap(), bare(TEXT, b"a"));
     assert_eq!(sent(&mut engine, b"b", MIDDLE).unwrap(), bare(CONTINUE, b"b"));
@@ -44,7 +44,7 @@ fn pieces_become_fragments() {
 }
 
 #[test]
-fn pieces_that_do_not_follow_the_last_one_are_refused_and_change_nothing() {
+fn section_5_4_pieces_that_do_not_follow_the_last_one_are_refused_and_change_nothing() {
     let mut engine = client();
     for piece in [MIDDLE, LAST] {
         assert_eq!(sent(&mut engine, b"", piece), Err(EncodeError::Turn));
@@ -61,7 +61,7 @@ fn pieces_that_do_not_follow_the_last_one_are_refused_and_change_nothing() {
 }
 
 #[test]
-fn text_is_checked_before_it_is_sent() {
+fn section_5_6_text_is_checked_before_it_is_sent() {
     let mut engine = client();
     let mut payload = *b"\xff";
     assert_eq!(engine.frame(&mut payload, Piece::TEXT, KEY), Err(EncodeError::Utf8));
@@ -75,7 +75,7 @@ fn text_is_checked_before_it_is_sent() {
 }
 
 #[test]
-fn control_frames_go_between_pieces_and_have_up_to_125_bytes() {
+fn section_5_5_control_frames_go_between_pieces_and_have_up_to_125_bytes() {
     let (mut engine, mut out) = (client(), Vec::new());
     sent(&mut engine, b"a", FIRST).unwrap();
     engine.encode_ping(&[1; 125], KEY, &mut out).unwrap();
@@ -87,7 +87,7 @@ fn control_frames_go_between_pieces_and_have_up_to_125_bytes() {
 }
 
 #[test]
-fn a_goodbye_has_a_code_that_may_be_sent_and_a_reason_of_up_to_123_bytes() {
+fn section_7_4_a_goodbye_has_a_code_that_may_be_sent_and_a_reason_of_up_to_123_bytes() {
     let (mut engine, mut out) = (server(), Vec::new());
     for code in [CloseCode::ABNORMAL, CloseCode::NO_STATUS] {
         assert_eq!(engine.encode_close(code, "why", KEY, &mut out), Err(EncodeError::CloseCode));
@@ -104,7 +104,7 @@ fn a_goodbye_has_a_code_that_may_be_sent_and_a_reason_of_up_to_123_bytes() {
 }
 
 #[test]
-fn nothing_follows_a_goodbye() {
+fn section_5_5_1_nothing_follows_a_goodbye() {
     let (mut engine, mut out, mut scratch) =
         (Engine::server(millstream_ws::Limits::default(), Some(TAKEOVER)), Vec::new(), Scratch::default());
     engine.input(&mut masked(FIN | PING, b"before"), &mut scratch).unwrap();
@@ -126,7 +126,7 @@ fn nothing_follows_a_goodbye() {
 }
 
 #[test]
-fn the_pong_to_a_ping_is_sent_before_the_goodbye_and_each_has_a_key_of_its_own() {
+fn section_5_5_2_the_pong_to_a_ping_is_sent_before_the_goodbye_and_each_has_a_key_of_its_own() {
     let (mut engine, mut out, mut keys) = (client(), Vec::new(), 0);
     engine.input(&mut bare(FIN | PING, b"1"), &mut Scratch::default()).unwrap();
     engine.input(&mut bare(FIN | 3, b""), &mut Scratch::default()).unwrap_err();
