@@ -112,6 +112,37 @@ fn section_4_3_1_a_header_block_that_does_not_say_that_its_table_has_shrunk() {
 }
 
 #[test]
+fn section_4_3_1_our_own_table_shrinks_and_grows_when_the_peer_says_so() {
+    let mut engine = server();
+    let mut decoder = hpack::Decoder::new(hpack::Limits::default());
+    let mut sizes = Vec::new();
+    for (nth, table) in
+        [None, None, Some(0), None, Some(4096), None, None, Some(59), None].into_iter().enumerate()
+    {
+        if let Some(size) = table {
+            feed(&mut engine, &setting(1, size));
+            // The acknowledgement is sent before the next head, and a decoder that has to shrink insists on being told.
+            decoder.set_max_table_size(size);
+        }
+        let stream = accept(&mut engine, &headers(WHOLE, 2 * nth as u32 + 1, &GET));
+        let (mut out, fields) = (Vec::new(), [(&b"x-name"[..], &b"a value of some length"[..])]);
+        engine.encode_response(stream, Status::OK, fields.into_iter(), BodyLength::None, &mut out).unwrap();
+        let sent = frames(&out);
+        let head = sent.iter().find(|sent| sent.kind == HEADERS).unwrap();
+        let mut count = 0;
+        let read = decoder.decode(&head.payload, |_, _| {
+            count += 1;
+            core::ops::ControlFlow::Continue(())
+        });
+        assert_eq!((read, count), (Ok(()), 2));
+        sizes.push(head.payload.len());
+    }
+    // Long when nothing of it is in the table.
+    let is_short: Vec<bool> = sizes.iter().map(|size| *size < 10).collect();
+    assert_eq!(is_short, [false, true, false, false, false, true, true, false, false], "{sizes:?}");
+}
+
+#[test]
 fn section_5_1_frames_on_a_stream_that_is_idle() {
     for input in [frame(DATA, 0, 3, b"a"), rst_stream(3, Code::CANCEL), window_update(3, 1)] {
         assert_connection_error(&mut open_server(), &input, Code::PROTOCOL_ERROR);
