@@ -260,6 +260,16 @@ fn what_is_posted_comes_back_with_windows_of_either_side_in_between() {
 }
 
 #[test]
+fn a_body_of_nothing_has_an_end_too() {
+    let mut world = World::new(Link::default());
+    let log = Log::default();
+    let id = world.create("post", "", Client::new("", &log));
+    world.client.with(|cx| cx.request_tx(id)).unwrap();
+    world.run(1000);
+    assert_eq!((log.borrow().payload.len(), log.borrow().ends), (0, 1), "{:?}", log.borrow().cause);
+}
+
+#[test]
 fn many_streams_share_a_connection_and_those_beyond_the_limit_wait() {
     let mut world = World::new(Link::default());
     let logs: Vec<Log> = (0..1000).map(|_| Log::default()).collect();
@@ -296,7 +306,7 @@ fn a_stream_that_is_destroyed_is_reset_and_its_siblings_live() {
     let (never, other) = (Log::default(), Log::default());
     let id = world.create("never", "", Client::new("", &never));
     world.create("get", "1000000", Client::new("", &other));
-    world.run(3);
+    world.run(6);
     assert_eq!(world.served.borrow().at_once, 2);
     world.client.with(|cx| cx.destroy(id)).unwrap();
     world.run(2000);

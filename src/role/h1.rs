@@ -327,6 +327,15 @@ impl Core {
         self.role_wait(id, Wait::Request, self.timeouts.request);
     }
 
+    /// The request that is being told has a body, whatever its fields say of it.
+    pub(crate) fn http_has_body(&self, id: WsiId) -> bool {
+        match self.wsis.get(id).map(|wsi| &wsi.role) {
+            #[cfg(feature = "h2")]
+            Some(Role::Child(_)) => self.h2_has_body(id),
+            _ => false,
+        }
+    }
+
     /// The message that goes out is complete.
     pub(crate) fn http_tx_done(&self, id: WsiId) -> bool {
         match self.wsis.get(id).map(|wsi| &wsi.role) {

@@ -77,6 +77,8 @@ pub(crate) struct H2 {
     is_amid_head: bool,
     /// Everything below is up, and the peer is known to speak this.
     is_started: bool,
+    /// The peer has said how many streams it takes.
+    is_introduced: bool,
     /// A message of the peer's has come to its end: it may leave when it thinks that all is over.
     is_proven: bool,
     children: BTreeMap<StreamId, WsiId>,
@@ -88,6 +90,8 @@ pub(crate) struct H2 {
     /// Those that want to send, and those of them for which there is no room.
     queue: VecDeque<WsiId>,
     blocked: Vec<WsiId>,
+    /// What the peer has left for, if it did because of an error.
+    goodbye: Option<Code>,
     /// Whose payload it is that is being framed.
     sending: Option<(WsiId, StreamId)>,
     /// Set while the peer has settings of ours to acknowledge.
@@ -111,6 +115,7 @@ impl H2 {
             is_server,
             is_amid_head: false,
             is_started: false,
+            is_introduced: false,
             is_proven: false,
             children: BTreeMap::new(),
             exchanges: HashMap::new(),
@@ -118,6 +123,7 @@ impl H2 {
             unasked: 0,
             queue: VecDeque::new(),
             blocked: Vec::new(),
+            goodbye: None,
             sending: None,
             settings_timer: None,
             #[cfg(feature = "ws")]
@@ -132,6 +138,14 @@ impl H2 {
     /// Takes requests, though perhaps not at once.
     pub(super) fn carries(&self) -> bool {
         self.is_started && (self.is_server || self.engine.can_open() != Err(EncodeError::Ending))
+    }
+
+    /// How many streams may begin. One, before the server has said how many it takes: it would refuse the rest, and that is
+    /// a failure to their users.
+    fn places(&self) -> usize {
+        let known =
+            if self.is_introduced { usize::MAX } else { 1_usize.saturating_sub(self.exchanges.len()) };
+        self.engine.places().saturating_sub(self.unasked).min(known)
     }
 
     fn stream_of(&self, child: WsiId) -> Option<StreamId> {
@@ -310,6 +324,12 @@ impl Core {
         self.close_flushed(id, Some(Cause::protocol(&error.to_string())));
     }
 
+    /// A request that does not end with its head has a body, though it may be empty: no field has to say so (RFC 9113 8.1).
+    pub(super) fn h2_has_body(&self, child: WsiId) -> bool {
+        let carrier = self.parent(child).and_then(|id| self.wsis.get(id));
+        carrier.is_some_and(|wsi| matches!(&wsi.role, Role::H2(h2) if !h2.has_event()))
+    }
+
     /// A head that comes by drips holds up all streams of its connection: it has as long as a request.
     fn h2_watch_head(&mut self, id: WsiId) {
         let Some(h2) = self.h2_mut(id).filter(|h2| h2.is_server) else { return };
@@ -338,7 +358,11 @@ impl Core {
         if h2.exchanges.is_empty() {
             return self.close_flushed(id, None);
         }
-        let cause = if h2.is_server { Cause::by_peer() } else { Cause::closed(Phase::Answering) };
+        let cause = match h2.goodbye {
+            Some(code) => children::left_for(code),
+            None if h2.is_server => Cause::by_peer(),
+            None => Cause::closed(Phase::Answering),
+        };
         self.close(id, Some(cause));
     }
 }
@@ -422,6 +446,9 @@ impl Context {
             }
             Event::Window { stream } => self.core.h2_unblock(id, stream),
             Event::Settings => {
+                if let Some(h2) = self.core.h2_mut(id) {
+                    h2.is_introduced = true;
+                }
                 self.core.h2_unblock(id, None);
                 #[cfg(feature = "ws")]
                 self.core.h2_settings(id);

@@ -10,6 +10,11 @@ use crate::wsi::{Binding, Flags, Wait, Wsi, WsiId, WsiState};
 use h2::{Code, EncodeError, StreamId};
 use std::time::Duration;
 
+/// Why the streams end of a connection that its peer has left for an error.
+pub(super) fn left_for(code: Code) -> Cause {
+    Cause::protocol(&format!("the peer leaves: {code}"))
+}
+
 impl Core {
     /// Whose stream this is.
     pub(super) fn h2_child(&mut self, id: WsiId, stream: StreamId) -> Option<WsiId> {
@@ -34,8 +39,7 @@ impl Core {
             }
             return;
         }
-        let places = h2.engine.places().saturating_sub(h2.unasked);
-        for _ in 0..places {
+        for _ in 0..h2.places() {
             let Some(h2) = self.h2_mut(id) else { return };
             let Some(child) = h2.waiting.pop_front() else { return };
             h2.unasked += 1;
@@ -180,11 +184,9 @@ impl Core {
     pub(super) fn h2_went_away(&mut self, id: WsiId, last: u32, code: Code) {
         let Some(h2) = self.h2_mut(id).filter(|h2| !h2.is_server) else { return };
         let is_over = h2.exchanges.is_empty();
+        h2.goodbye = Some(code).filter(|code| *code != Code::NO_ERROR).or(h2.goodbye);
+        let cause = h2.goodbye.map_or_else(Cause::by_peer, left_for);
         self.carrier_hides(id);
-        let cause = match code {
-            Code::NO_ERROR => Cause::by_peer(),
-            code => Cause::protocol(&format!("the peer leaves: {}", code.name())),
-        };
         self.h2_move_on(id, last, &cause);
         if is_over && self.h2_mut(id).is_some() {
             self.close_flushed(id, Some(cause));

@@ -51,8 +51,6 @@ impl Context {
     fn h1_rx(&mut self, id: StreamId, payload: &[u8]) {
         let Ok(stream) = self.core.live_mut(id) else { return };
         let som = !std::mem::replace(&mut stream.txn.rx_begun, true);
-        // Over HTTP/2 no field has to say so before.
-        stream.txn.has_body = true;
         self.call_rx(id, payload, RxFlags::new(som, false));
     }
 

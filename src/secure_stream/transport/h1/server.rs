@@ -20,7 +20,7 @@ impl Context {
         match event {
             #[cfg(feature = "ws")]
             WsiEvent::Request(head) if self.core.ws_server_request(id, wsi, head) => {}
-            WsiEvent::Request(head) => self.core.h1_request(id, head),
+            WsiEvent::Request(head) => self.core.h1_request(id, wsi, head),
             WsiEvent::Rx(payload) => self.h1_rx(id, payload),
             WsiEvent::End(_) => {
                 let has_body = self.core.live(id).is_ok_and(|stream| stream.txn.has_body);
@@ -30,15 +30,16 @@ impl Context {
             }
             _ => {}
         }
-        let _ = wsi;
     }
 }
 
 impl Core {
     /// A new transaction: what the last one left is gone before its handler hears of this one.
-    fn h1_request(&mut self, id: StreamId, head: &Head) {
+    fn h1_request(&mut self, id: StreamId, wsi: WsiId, head: &Head) {
+        let is_to_come = self.http_has_body(wsi);
         let Ok(stream) = self.live_mut(id) else { return };
-        let has_body = head.get("content-length").is_some() || head.get("transfer-encoding").is_some();
+        let has_body =
+            is_to_come || head.get("content-length").is_some() || head.get("transfer-encoding").is_some();
         stream.txn = Transaction { asked: true, has_body, ..Transaction::default() };
         stream.wants_tx = false;
         self.h1_take_request(id, head);
