@@ -55,24 +55,27 @@ impl Certificates {
     pub fn acceptor(&self) -> tokio_rustls::TlsAcceptor {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![CertificateDer::from(self.server.clone())], key)
             .unwrap();
+        config.alpn_protocols = ["h2", "http/1.1"].map(Vec::from).into();
         Arc::new(config).into()
     }
 
-    pub fn connector(&self) -> tokio_rustls::TlsConnector {
+    /// For a client that offers these protocols (ALPN).
+    pub fn connector(&self, protocols: &[&str]) -> tokio_rustls::TlsConnector {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from(self.authority.clone())).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().copied().map(Vec::from).collect();
         Arc::new(config).into()
     }
 }

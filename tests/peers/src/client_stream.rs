@@ -40,7 +40,7 @@ impl Heard {
 }
 
 /// The metadata that is looked at when there is some.
-const NAMES: [&str; 6] = ["mime", "down", "agent", "sum", "framing", "method"];
+const NAMES: [&str; 7] = ["mime", "down", "agent", "sum", "framing", "method", "nth"];
 
 struct Client {
     task: Task,
@@ -127,17 +127,26 @@ impl StreamHandler for Client {
 }
 
 /// Runs one stream to its end.
-#[allow(clippy::disallowed_methods, reason = "a watchdog needs real time")]
 pub fn run(policy: &str, streamtype: &str, task: Task) -> Heard {
+    run_all(policy, streamtype, vec![task]).remove(0)
+}
+
+/// Runs streams beside each other, all of them to their ends.
+#[allow(clippy::disallowed_methods, reason = "a watchdog needs real time")]
+pub fn run_all(policy: &str, streamtype: &str, tasks: Vec<Task>) -> Vec<Heard> {
     let mut context = Context::builder().policy(policy).unwrap().build().unwrap();
-    let heard = Rc::new(RefCell::new(Heard::default()));
-    let client = Client { task, heard: Rc::clone(&heard), sent: 0 };
-    context.with(|cx| cx.create(streamtype, client)).unwrap();
+    let mut all = Vec::new();
+    for task in tasks {
+        let heard = Rc::new(RefCell::new(Heard::default()));
+        let client = Client { task, heard: Rc::clone(&heard), sent: 0 };
+        context.with(|cx| cx.create(streamtype, client)).unwrap();
+        all.push(heard);
+    }
     let begin = Instant::now();
-    while !heard.borrow().over {
+    while let Some(waiting) = all.iter().find(|heard| !heard.borrow().over) {
         context.service(Some(WATCHDOG)).unwrap();
-        assert!(begin.elapsed() < WATCHDOG, "stuck after {:?}", heard.borrow());
+        assert!(begin.elapsed() < WATCHDOG, "stuck after {:?}", waiting.borrow());
     }
     drop(context);
-    Rc::into_inner(heard).expect("nobody else has it").into_inner()
+    all.into_iter().map(|heard| Rc::into_inner(heard).expect("nobody else has it").into_inner()).collect()
 }

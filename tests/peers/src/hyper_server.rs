@@ -6,7 +6,8 @@ use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
 use std::io::{Error, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -78,13 +79,13 @@ async fn accept(listener: TcpListener, acceptor: Option<tokio_rustls::TlsAccepto
     }
 }
 
-async fn serve(io: impl AsyncRead + AsyncWrite + Unpin, seen: Arc<Seen>) {
+async fn serve(io: impl AsyncRead + AsyncWrite + Unpin + 'static, seen: Arc<Seen>) {
     let service = service_fn(|request| {
         let nth = seen.requests.fetch_add(1, Ordering::Relaxed);
         answer(request, nth)
     });
-    // Connections that a test breaks off on purpose end in an error here.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(io), service).await;
+    // HTTP/1.1 or HTTP/2, as the client begins. Connections that a test breaks off on purpose end in an error here.
+    let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(io), service).await;
 }
 
 fn full(bytes: impl Into<Bytes>) -> Body {
@@ -120,6 +121,10 @@ async fn answer(request: Request<Incoming>, nth: usize) -> Result<Response<Body>
     let data = |text: &'static str| Ok(Frame::data(Bytes::from(text)));
     let (kind, argument) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
     let response = match kind {
+        // hyper's HTTP/2 would send the body all the same.
+        "known" if request.method() == Method::HEAD => {
+            status(200).header("content-length", 16).body(full(""))
+        }
         "known" => status(200).header("content-type", "text/plain").body(full("hello from hyper")),
         "chunked" => status(200).body(frames(vec![data("one,"), data("two,"), data("three")])),
         "trailers" => {

@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod client_stream;
+pub mod h2_server;
 pub mod hyper_server;
 pub mod mosquitto;
 pub mod server_stream;

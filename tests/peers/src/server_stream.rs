@@ -18,7 +18,7 @@ pub struct StreamServer {
 
 impl StreamServer {
     pub fn start(tls: Option<&Certificates>) -> Self {
-        let common = r#""server": true, "endpoint": "127.0.0.1", "port": 0, "protocol": "h1",
+        let common = r#""server": true, "endpoint": "127.0.0.1", "port": 0, "protocol": "h2",
             "metadata": [{"mime": "content-type:"}, {"method": ""}, {"path": ""}, {"up": "x-up:"}, {"down": "x-down:"}]"#;
         let policy = match tls {
             None => format!(r#"{{"s": [{{"server": {{{common}}}}}]}}"#),
@@ -141,8 +141,13 @@ impl StreamHandler for Accepted {
         match &mut self.0 {
             Answer::Nothing | Answer::Digest(_) => return TxFlow::DontSend,
             Answer::Text(text) => {
-                tx.write(text.as_bytes());
-                tx.end_message();
+                let sent = tx.write(text.as_bytes());
+                text.drain(..sent);
+                if text.is_empty() {
+                    tx.end_message();
+                } else {
+                    cx.request_tx(me).unwrap();
+                }
             }
             Answer::Pattern { at, len } => {
                 let left = usize::try_from(*len - *at).unwrap();

@@ -1,4 +1,4 @@
-//! Client streams against hyper's server, plain and TLS.
+//! Client streams against hyper's server, HTTP/1.1 and HTTP/2, plain and TLS.
 
 use millstream::StreamState;
 use millstream_peers::Digest;
@@ -13,17 +13,20 @@ const LARGE: u64 = 10_000_000;
 struct World {
     certificates: Option<Certificates>,
     server: HyperServer,
+    protocol: &'static str,
 }
 
 impl World {
-    /// Plain, and TLS.
-    fn both() -> [Self; 2] {
-        let certificates = Certificates::default();
-        let server = HyperServer::start(Some(&certificates));
-        [
-            Self { certificates: None, server: HyperServer::start(None) },
-            Self { certificates: Some(certificates), server },
-        ]
+    fn new(protocol: &'static str, is_tls: bool) -> Self {
+        let certificates = is_tls.then(Certificates::default);
+        let server = HyperServer::start(certificates.as_ref());
+        Self { certificates, server, protocol }
+    }
+
+    /// Either version, plain and over TLS.
+    fn all() -> [Self; 4] {
+        [("h1", false), ("h1", true), ("h2", false), ("h2", true)]
+            .map(|(version, tls)| Self::new(version, tls))
     }
 
     fn policy(&self, keys: &str) -> String {
@@ -33,11 +36,11 @@ impl World {
         };
         format!(
             r#"{{{certificates} "retry": [{{"once": {{"backoff": [10], "conceal": 0}}}}, {{"more": {{"backoff": [10], "conceal": 3}}}}],
-            "s": [{{"it": {{"endpoint": "localhost", "port": {}, "protocol": "h1", "opportunistic": true, {tls}
+            "s": [{{"it": {{"endpoint": "localhost", "port": {}, "protocol": "{}", "opportunistic": true, {tls}
                 "metadata": [{{"mime": "content-type:"}}, {{"up": "x-up:"}}, {{"down": "x-down:"}}, {{"agent": "x-agent:"}},
                     {{"sum": "x-sum:"}}, {{"method": "x-method:"}}, {{"te": "te:"}}, {{"framing": "x-framing:"}}, {{"path": ""}}],
                 {keys} }}}}]}}"#,
-            self.server.port
+            self.server.port, self.protocol
         )
     }
 
@@ -57,14 +60,16 @@ fn is_success(heard: &Heard) {
     let states: Vec<_> = heard.states.iter().copied().filter(|state| *state != S::Poll).collect();
     assert_eq!(
         states,
-        [S::Creating, S::Connecting, S::Connected, S::QosAckRemote, S::Disconnected, S::Destroying]
+        [S::Creating, S::Connecting, S::Connected, S::QosAckRemote, S::Disconnected, S::Destroying],
+        "{:?}",
+        heard.cause
     );
     assert_eq!(heard.messages, 1);
 }
 
 #[test]
 fn bodies_arrive_whole_by_length_in_chunks_and_up_to_the_end_of_the_connection() {
-    for world in World::both() {
+    for world in World::all() {
         let heard = world.get("known");
         is_success(&heard);
         assert_eq!(heard.text(), "hello from hyper");
@@ -80,7 +85,7 @@ fn bodies_arrive_whole_by_length_in_chunks_and_up_to_the_end_of_the_connection()
 
 #[test]
 fn ten_megabytes_arrive_and_leave_unchanged() {
-    for world in World::both() {
+    for world in World::all() {
         let heard = world.get(&format!("large/{LARGE}"));
         is_success(&heard);
         assert_eq!(heard.digest, Digest::of_pattern(LARGE));
@@ -97,7 +102,7 @@ fn ten_megabytes_arrive_and_leave_unchanged() {
 
 #[test]
 fn responses_without_a_body_are_empty_messages() {
-    for world in World::both() {
+    for world in World::all() {
         for (method, path) in [("HEAD", "known"), ("GET", "status/204"), ("GET", "status/200")] {
             let heard = world.does(method, path, "", Task::default());
             is_success(&heard);
@@ -110,7 +115,7 @@ fn responses_without_a_body_are_empty_messages() {
 
 #[test]
 fn every_method_arrives_as_itself() {
-    for world in World::both() {
+    for world in World::all() {
         for method in ["GET", "PUT", "DELETE", "OPTIONS", "PATCH"] {
             let upload = matches!(method, "PUT" | "PATCH").then_some((5, true));
             let heard = world.does(method, "method", "", Task { upload, ..Task::default() });
@@ -122,7 +127,7 @@ fn every_method_arrives_as_itself() {
 
 #[test]
 fn metadata_goes_out_and_comes_back_as_headers() {
-    for world in World::both() {
+    for world in World::all() {
         let task = Task { metadata: vec![("up", "to the server".to_owned())], ..Task::default() };
         let heard = world.does("GET", "fields", "", task);
         is_success(&heard);
@@ -134,7 +139,7 @@ fn metadata_goes_out_and_comes_back_as_headers() {
 
 #[test]
 fn trailers_end_a_body_and_are_no_headers() {
-    for world in World::both() {
+    for world in World::all() {
         let task = Task { metadata: vec![("te", "trailers".to_owned())], ..Task::default() };
         let heard = world.does("GET", "trailers", "", task);
         is_success(&heard);
@@ -145,7 +150,7 @@ fn trailers_end_a_body_and_are_no_headers() {
 
 #[test]
 fn redirects_are_followed_as_far_as_the_policy_lets_them() {
-    for world in World::both() {
+    for world in World::all() {
         let follow = r#""allow_redirects": true,"#;
         let heard = world.does("GET", "redirect/2", follow, Task::default());
         is_success(&heard);
@@ -163,7 +168,7 @@ fn redirects_are_followed_as_far_as_the_policy_lets_them() {
 
 #[test]
 fn a_hundred_transactions_take_one_connection() {
-    for world in World::both() {
+    for world in World::all() {
         let heard = world.does("GET", "known", "", Task { times: 100, ..Task::default() });
         assert_eq!(heard.messages, 100);
         let heard_of = |what: &std::sync::atomic::AtomicUsize| what.load(Ordering::Relaxed);
@@ -182,7 +187,7 @@ fn a_hundred_transactions_take_one_connection() {
 
 #[test]
 fn a_busy_server_is_asked_again() {
-    for world in World::both() {
+    for world in World::all() {
         let heard = world.does("GET", "busy", r#""retry": "more","#, Task::default());
         assert_eq!(heard.count(StreamState::Unreachable), 1, "{:?}", heard.states);
         assert_eq!(heard.text(), "now");
@@ -191,7 +196,7 @@ fn a_busy_server_is_asked_again() {
 
 #[test]
 fn a_refusal_is_a_nack_and_a_mapped_status_is_the_state_of_the_user() {
-    for world in World::both() {
+    for world in World::all() {
         let heard = world.get("status/404");
         assert_eq!(heard.count(StreamState::QosNackRemote), 1, "{:?}", heard.states);
         let heard = world.does("POST", "refuse", "", Task { upload: Some((10, true)), ..Task::default() });
@@ -203,7 +208,7 @@ fn a_refusal_is_a_nack_and_a_mapped_status_is_the_state_of_the_user() {
 
 #[test]
 fn a_body_that_breaks_off_is_no_end_of_message() {
-    for world in World::both() {
+    for world in World::all() {
         for how in ["die/known", "die/chunked"] {
             let heard = world.get(how);
             assert_eq!(heard.messages, 0, "{heard:?}");
@@ -217,7 +222,7 @@ fn a_body_that_breaks_off_is_no_end_of_message() {
 
 #[test]
 fn a_server_that_cannot_be_trusted_is_not_spoken_to() {
-    let [_, world] = World::both();
+    let world = World::new("h1", true);
     for (endpoint, store, why) in
         [("localhost", "others", "signed by nobody"), ("127.0.0.1", "ours", "another name")]
     {

@@ -1,11 +1,11 @@
-//! Server streams against hyper's client, plain and TLS.
+//! Server streams against hyper's client, HTTP/1.1 and HTTP/2, plain and TLS.
 
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
-use hyper::body::{Bytes, Frame};
-use hyper::client::conn::http1::SendRequest;
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::client::conn::{http1, http2};
 use hyper::{HeaderMap, Method, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use millstream_peers::certificates::Certificates;
 use millstream_peers::server_stream::StreamServer;
 use millstream_peers::{Digest, WATCHDOG, pattern};
@@ -17,42 +17,87 @@ type Body = BoxBody<Bytes, Infallible>;
 
 const LARGE: u64 = 10_000_000;
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Http1,
+    Http2,
+}
+
 struct World {
     certificates: Option<Certificates>,
     server: StreamServer,
+    version: Version,
 }
 
 impl World {
-    async fn client(&self) -> SendRequest<Body> {
+    async fn client(&self) -> Client {
         let socket = TcpStream::connect(("127.0.0.1", self.server.port)).await.unwrap();
         match &self.certificates {
-            None => handshake(socket).await,
+            None => Client::new(self.version, socket).await,
             Some(certificates) => {
+                let protocols = if self.version == Version::Http1 { &["http/1.1"][..] } else { &["h2"] };
+                let connector = certificates.connector(protocols);
                 let name = "localhost".try_into().unwrap();
-                handshake(certificates.connector().connect(name, socket).await.unwrap()).await
+                Client::new(self.version, connector.connect(name, socket).await.unwrap()).await
             }
         }
     }
 }
 
-async fn handshake(
-    io: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-) -> SendRequest<Body> {
-    let (client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.unwrap();
-    tokio::spawn(connection);
-    client
+/// hyper's client of one connection.
+enum Client {
+    Http1(http1::SendRequest<Body>),
+    Http2(http2::SendRequest<Body>),
 }
 
-/// Runs `test` against a plain server and one with TLS.
-fn both<F: Future<Output = ()>>(test: impl Fn(World) -> F) {
+impl Client {
+    async fn new(
+        version: Version,
+        io: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    ) -> Self {
+        let io = TokioIo::new(io);
+        match version {
+            Version::Http1 => {
+                let (client, connection) = http1::handshake(io).await.unwrap();
+                tokio::spawn(connection);
+                Self::Http1(client)
+            }
+            Version::Http2 => {
+                let (client, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+                tokio::spawn(connection);
+                Self::Http2(client)
+            }
+        }
+    }
+
+    async fn ready(&mut self) -> hyper::Result<()> {
+        match self {
+            Self::Http1(client) => client.ready().await,
+            Self::Http2(client) => client.ready().await,
+        }
+    }
+
+    async fn send_request(&mut self, mut request: Request<Body>) -> hyper::Result<Response<Incoming>> {
+        match self {
+            Self::Http1(client) => client.send_request(request).await,
+            Self::Http2(client) => {
+                let uri = format!("http://localhost{}", request.uri());
+                *request.uri_mut() = uri.parse().unwrap();
+                client.send_request(request).await
+            }
+        }
+    }
+}
+
+/// Runs `test` against a plain server and one with TLS, in either version.
+fn all<F: Future<Output = ()>>(test: impl Fn(World) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let certificates = Certificates::default();
-    let server = StreamServer::start(Some(&certificates));
-    for world in [
-        World { certificates: None, server: StreamServer::start(None) },
-        World { certificates: Some(certificates), server },
-    ] {
-        runtime.block_on(async { tokio::time::timeout(WATCHDOG, test(world)).await.expect("an end") });
+    for version in [Version::Http1, Version::Http2] {
+        for certificates in [None, Some(Certificates::default())] {
+            let server = StreamServer::start(certificates.as_ref());
+            let test = test(World { certificates, server, version });
+            runtime.block_on(async { tokio::time::timeout(WATCHDOG, test).await.expect("an end") });
+        }
     }
 }
 
@@ -72,13 +117,13 @@ fn upload(len: u64, tail: Option<HeaderMap>) -> Body {
     BodyExt::boxed(StreamBody::new(futures_util::stream::iter(frames.map(Ok))))
 }
 
-async fn text(response: Response<hyper::body::Incoming>) -> String {
+async fn text(response: Response<Incoming>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
 #[test]
 fn a_connection_serves_one_request_after_the_other() {
-    both(|world| async move {
+    all(|world| async move {
         let mut client = world.client().await;
         for nth in 0..100 {
             client.ready().await.unwrap();
@@ -94,7 +139,7 @@ fn a_connection_serves_one_request_after_the_other() {
 
 #[test]
 fn the_answer_to_head_has_the_length_and_not_the_body() {
-    both(|world| async move {
+    all(|world| async move {
         let mut client = world.client().await;
         for _ in 0..2 {
             let response = client.send_request(request(Method::HEAD, "/bytes/1234", empty())).await.unwrap();
@@ -107,7 +152,7 @@ fn the_answer_to_head_has_the_length_and_not_the_body() {
 #[test]
 fn ten_megabytes_leave_and_arrive_unchanged_with_a_length_and_in_chunks() {
     let wanted = Digest::of_pattern(LARGE);
-    both(|world| async move {
+    all(|world| async move {
         let mut client = world.client().await;
         for path in ["bytes", "chunked"] {
             let response = client
@@ -133,7 +178,7 @@ fn ten_megabytes_leave_and_arrive_unchanged_with_a_length_and_in_chunks() {
 
 #[test]
 fn an_echo_streams_both_ways_at_once() {
-    both(|world| async move {
+    all(|world| async move {
         let mut client = world.client().await;
         let response =
             client.send_request(request(Method::POST, "/echo", upload(3_000_000, None))).await.unwrap();
@@ -148,7 +193,7 @@ fn an_echo_streams_both_ways_at_once() {
 
 #[test]
 fn headers_come_and_go_as_metadata() {
-    both(|world| async move {
+    all(|world| async move {
         let mut client = world.client().await;
         let mut asks = request(Method::GET, "/fields", empty());
         asks.headers_mut().insert("x-up", "some thing".parse().unwrap());
@@ -166,7 +211,7 @@ fn headers_come_and_go_as_metadata() {
 
 #[test]
 fn a_client_that_expects_leave_to_send_gets_it() {
-    both(|world| async move {
+    all(|world| async move {
         let mut client = world.client().await;
         let mut asks = request(Method::POST, "/digest", Full::from("hello").boxed());
         asks.headers_mut().insert("expect", "100-continue".parse().unwrap());
@@ -214,7 +259,7 @@ fn leave_to_send_a_body_comes_before_the_body() {
 
 #[test]
 fn fifty_connections_are_served_at_once() {
-    both(|world| async move {
+    all(|world| async move {
         let mut clients = Vec::new();
         for _ in 0..50 {
             clients.push(world.client().await);
@@ -234,7 +279,7 @@ fn fifty_connections_are_served_at_once() {
 
 #[test]
 fn a_client_that_goes_away_in_the_middle_leaves_the_others_alone() {
-    both(|world| async move {
+    all(|world| async move {
         for _ in 0..20 {
             let mut gone = world.client().await;
             let begun = futures_util::stream::once(async { Ok(Frame::data(Bytes::from("a beginning"))) });

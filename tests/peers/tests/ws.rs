@@ -84,9 +84,9 @@ async fn connect(
     let socket = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let io: Box<dyn Io> = match certificates {
         None => Box::new(socket),
-        Some(certificates) => {
-            Box::new(certificates.connector().connect("localhost".try_into().unwrap(), socket).await.unwrap())
-        }
+        Some(certificates) => Box::new(
+            certificates.connector(&[]).connect("localhost".try_into().unwrap(), socket).await.unwrap(),
+        ),
     };
     let mut request = "ws://localhost/".into_client_request().unwrap();
     request.headers_mut().insert("sec-websocket-protocol", "other, echo".parse().unwrap());
