@@ -2,6 +2,11 @@
 
 #![cfg(feature = "h2")]
 
+#[path = "common/h2_peer.rs"]
+mod h2_peer;
+
+use h2::{Code, Engine, Limits};
+use h2_peer::Peer;
 use millstream::sim::Network;
 use millstream::{
     Cause, Context, Cx, Error, Flow, RxFlags, StreamHandler, StreamId, StreamInfo, StreamState, Tx, TxFlow,
@@ -18,7 +23,11 @@ const POLICY: &str = r#"{"retry": [{"table": {"backoff": [1000], "conceal": 3, "
     {"old": {"endpoint": "10.0.0.1", "port": 81, "protocol": "h1", "http_method": "GET", "http_url": "big",
         "opportunistic": true, "retry": "table"}},
     {"post": {"endpoint": "10.0.0.1", "port": 80, "protocol": "h2", "http_method": "POST", "http_url": "up",
-        "opportunistic": true, "retry": "table"}}]}"#;
+        "opportunistic": true, "retry": "table"}},
+    {"generous": {"endpoint": "10.0.0.1", "port": 82, "protocol": "h2", "http_method": "GET", "http_url": "x",
+        "opportunistic": true, "h2q_oflow_txcr": true}},
+    {"strict": {"endpoint": "10.0.0.1", "port": 82, "protocol": "h2", "http_method": "GET", "http_url": "x",
+        "opportunistic": true}}]}"#;
 
 #[derive(Default)]
 struct Told {
@@ -251,4 +260,34 @@ fn a_server_grants_its_clients_by_hand() {
     world.run(1000);
     assert_eq!((world.served.borrow().got, world.served.borrow().ends), (250_000, 1));
     assert!(log.borrow().states.contains(&StreamState::QosAckRemote), "{:?}", log.borrow().cause);
+}
+
+#[test]
+fn a_server_that_grants_all_there_is_and_then_more_is_borne_where_the_policy_says_so() {
+    for (streamtype, is_borne) in [("strict", false), ("generous", true)] {
+        let mut world = World::new(0);
+        let listener = world.network.listen(&world.network.host("10.0.0.1"), 82).unwrap();
+        let (_, log) = world.ask(streamtype, 0, 0);
+        world.run(10);
+        let limits = Limits { initial_window: 0x7fff_ffff, ..Limits::default() };
+        let mut peer = Peer::new(listener.accept().unwrap(), Engine::server(limits));
+        for _ in 0..3 {
+            peer.serve();
+            world.run(10);
+        }
+        let stream = peer.requests[0].0;
+        let update = [&[0, 0, 4, 8, 0][..], &stream.get().to_be_bytes(), &1_u32.to_be_bytes()].concat();
+        peer.socket.write(&update).unwrap();
+        world.run(10);
+        peer.serve();
+        // RFC 9113 6.9.1.
+        let resets: &[Code] = if is_borne { &[] } else { &[Code::FLOW_CONTROL_ERROR] };
+        assert_eq!(peer.resets, resets);
+        if is_borne {
+            peer.begin_answer(stream);
+            peer.send(stream, b"all is well", true);
+            world.run(10);
+        }
+        assert_eq!(log.borrow().ends, usize::from(is_borne), "{:?}", log.borrow().cause);
+    }
 }

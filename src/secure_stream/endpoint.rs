@@ -207,38 +207,11 @@ impl Core {
     ) -> Result<Endpoint, Cause> {
         let tls = is_tls.then_some((host, port));
         let info = self.client_info(stream_type, role_of(stream_type)?, target, tls)?;
-        let fall_back = self.fall_back_of(stream_type, &info, tls)?;
+        let fall_back = self.older(stream_type, (host, port), &info)?;
         let default = if is_tls { 443 } else { 80 };
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         let authority = if port == default || port == 0 { bracketed } else { format!("{bracketed}:{port}") };
         Ok(Endpoint { info: Rc::new(info), fall_back, authority, path, is_tls, host: host.to_owned(), port })
-    }
-
-    /// The same place for a stream whose server chooses HTTP/1.1 by ALPN.
-    #[cfg(feature = "h2")]
-    fn fall_back_of(
-        &mut self,
-        stream_type: &StreamType,
-        info: &ClientInfo,
-        tls: Option<(&str, u16)>,
-    ) -> Result<Option<Rc<ClientInfo>>, Cause> {
-        let Some((host, port)) = tls.filter(|_| stream_type.protocol == Some(Protocol::H2)) else {
-            return Ok(None);
-        };
-        let mut older = ClientInfo { role: ClientRole::H1, instead_of_h2: true, ..info.clone() };
-        self.add_tls(stream_type, host, port, &mut older)?;
-        Ok(Some(Rc::new(older)))
-    }
-
-    #[cfg(not(feature = "h2"))]
-    #[allow(clippy::unused_self, clippy::unnecessary_wraps, clippy::needless_pass_by_ref_mut)]
-    fn fall_back_of(
-        &mut self,
-        _: &StreamType,
-        _: &ClientInfo,
-        _: Option<(&str, u16)>,
-    ) -> Result<Option<Rc<ClientInfo>>, Cause> {
-        Ok(None)
     }
 
     /// The same place for a websocket that cannot be had over HTTP/2.
@@ -276,7 +249,7 @@ impl Core {
     }
 
     #[cfg(feature = "tls")]
-    fn add_tls(
+    pub(super) fn add_tls(
         &mut self,
         stream_type: &StreamType,
         host: &str,

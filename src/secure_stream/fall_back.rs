@@ -3,12 +3,29 @@
 
 use super::StreamId;
 use super::endpoint::Endpoint;
+use crate::cause::Cause;
 use crate::context::{Core, Effect};
-use crate::policy::Protocol;
-use crate::wsi::{ClientInfo, WsiId};
+use crate::policy::{Protocol, StreamType};
+use crate::wsi::{ClientInfo, ClientRole, WsiId};
 use std::rc::Rc;
 
 impl Core {
+    /// The same over HTTP/1.1, where a server may choose that by TLS instead of HTTP/2.
+    pub(super) fn older(
+        &mut self,
+        stream_type: &StreamType,
+        (host, port): (&str, u16),
+        info: &ClientInfo,
+    ) -> Result<Option<Rc<ClientInfo>>, Cause> {
+        #[cfg(all(feature = "h2", feature = "tls"))]
+        if stream_type.protocol == Some(Protocol::H2) && info.tls.is_some() {
+            let mut older = ClientInfo { role: ClientRole::H1, instead_of_h2: true, ..info.clone() };
+            self.add_tls(stream_type, host, port, &mut older)?;
+            return Ok(Some(Rc::new(older)));
+        }
+        Ok(None)
+    }
+
     /// What a stream connects to: its endpoint, or the same over HTTP/1.1 where the server was heard to want that. A
     /// connection that is kept is such news, and saves asking once more; one over HTTP/2 is newer.
     pub(super) fn info_for(&self, id: StreamId, endpoint: &Endpoint) -> Rc<ClientInfo> {
