@@ -111,9 +111,12 @@ impl World {
 
     /// The server's end of the next connection; its settings are not sent before its first turn.
     fn accept(&mut self, connect_protocol: bool) -> Peer {
+        self.accept_with(Limits { connect_protocol, ..Limits::default() })
+    }
+
+    fn accept_with(&mut self, limits: Limits) -> Peer {
         self.run(10);
         let socket = self.listener.accept().expect("a connection");
-        let limits = Limits { connect_protocol, ..Limits::default() };
         let engine = Engine::server(limits);
         Peer { socket, engine, requests: Vec::new(), bytes: Vec::new(), resets: Vec::new(), ends: 0 }
     }
@@ -222,6 +225,26 @@ fn the_request_waits_for_the_settings_that_allow_it_and_is_an_extended_connect()
     peer.send(stream, b"\x01\x03one\x80\x04 two", false);
     peer.turn(&mut world);
     assert_eq!(log.borrow().messages, b"one two");
+}
+
+#[test]
+fn as_many_as_the_server_takes_are_asked_for_and_the_others_wait_for_a_place() {
+    let mut world = World::new();
+    let logs = [(); 3].map(|()| world.create("socket"));
+    let mut peer = world.accept_with(Limits { connect_protocol: true, streams: 1, ..Limits::default() });
+    peer.turn(&mut world);
+    peer.turn(&mut world);
+    for nth in 0..3 {
+        assert_eq!(peer.requests.len(), nth + 1);
+        let stream = peer.answer(nth, 200, &[("sec-websocket-protocol", "chat")], BodyLength::Unknown);
+        peer.turn(&mut world);
+        let connected = logs.iter().filter(|log| log.borrow().states.contains(&S::Connected)).count();
+        assert_eq!(connected, nth + 1);
+        peer.send(stream, b"\x88\x02\x03\xe8", true);
+        peer.turn(&mut world);
+        peer.turn(&mut world);
+    }
+    assert!(world.listener.accept().is_none() && peer.resets.is_empty());
 }
 
 #[test]

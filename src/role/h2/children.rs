@@ -31,6 +31,8 @@ impl Core {
 
     /// Opens those that wait, as many as the server takes (RFC 9113 5.1.2). What cannot come here any more goes elsewhere.
     pub(in crate::role) fn h2_admit(&mut self, id: WsiId) {
+        #[cfg(feature = "ws")]
+        self.h2_connect_waiting(id);
         let Some(h2) = self.h2_mut(id).filter(|h2| h2.is_started && !h2.is_server) else { return };
         if h2.engine.can_open() == Err(EncodeError::Ending) {
             // Each of those that go asks this again: there must be an end to it.

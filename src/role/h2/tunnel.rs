@@ -1,7 +1,7 @@
 //! Websockets on streams (RFC 8441): a stream is to a websocket what a socket is elsewhere. DATA is its bytes, `END_STREAM` its
 //! end, `RST_STREAM` its reset; windows are what a socket's buffers are.
 
-use super::Incoming;
+use super::{H2, Incoming};
 use crate::cause::Cause;
 use crate::context::scratch::Scratch;
 use crate::context::{Context, Core};
@@ -10,7 +10,8 @@ use crate::http::{BodyLength, Head, Method};
 use crate::role::{Framed, Role, WsAsked};
 use crate::secure_stream::{Tx, TxFlow};
 use crate::wsi::{Closing, Flags, Wait, WsiId, WsiState};
-use h2::Request;
+use h2::{EncodeError, Request};
+use std::collections::VecDeque;
 use ws::handshake::Answer;
 
 /// What a websocket puts before a payload at most (RFC 6455 5.2).
@@ -26,8 +27,8 @@ const WEBSOCKET: &[u8] = b"websocket";
 pub(super) struct Tunnels {
     /// The peer has told what it takes.
     has_settings: bool,
-    /// Requests that wait for that.
-    asking: Vec<(WsiId, Box<Head>)>,
+    /// Requests that wait for that, or for a place.
+    asking: VecDeque<(WsiId, Box<Head>)>,
     /// What is being framed has been by its websocket before.
     is_framed: bool,
 }
@@ -39,6 +40,14 @@ impl Tunnels {
 
     pub(super) fn forget(&mut self, child: WsiId) {
         self.asking.retain(|(other, _)| *other != child);
+    }
+}
+
+impl H2 {
+    /// A request for a websocket has its answer now: that of the server's settings, or by a stream for which there is a place.
+    fn may_connect(&self) -> bool {
+        let is_full = self.engine.can_open() == Err(EncodeError::Full);
+        self.tunnels.has_settings && !(is_full && self.engine.peer_takes_connect())
     }
 }
 
@@ -62,10 +71,10 @@ impl Core {
         head.push(b"host", host);
         fields.for_each(|(name, value)| head.push(name, value));
         asked.offer().fields().for_each(|(name, value)| head.push(name, value));
-        if h2.tunnels.has_settings {
+        if h2.may_connect() {
             self.h2_connect(id, child, &head)?;
         } else {
-            h2.tunnels.asking.push((child, Box::new(head)));
+            h2.tunnels.asking.push_back((child, Box::new(head)));
             self.role_wait(child, Wait::Response, self.timeouts.response);
         }
         if let Some(wsi) = self.wsis.get_mut(child) {
@@ -98,11 +107,18 @@ impl Core {
         }
     }
 
-    /// The peer has told what it takes: those that have waited for that go on.
+    /// The peer has told what it takes.
     pub(super) fn h2_settings(&mut self, id: WsiId) {
-        let Some(h2) = self.h2_mut(id) else { return };
-        h2.tunnels.has_settings = true;
-        for (child, head) in std::mem::take(&mut h2.tunnels.asking) {
+        if let Some(h2) = self.h2_mut(id) {
+            h2.tunnels.has_settings = true;
+        }
+    }
+
+    /// Those that have waited for settings, or for a place, go on.
+    pub(super) fn h2_connect_waiting(&mut self, id: WsiId) {
+        loop {
+            let Some(h2) = self.h2_mut(id).filter(|h2| h2.may_connect()) else { return };
+            let Some((child, head)) = h2.tunnels.asking.pop_front() else { return };
             if let Err(error) = self.h2_connect(id, child, &head) {
                 self.close(child, Some(Cause::policy(&error.to_string())));
             }
@@ -193,6 +209,9 @@ impl Core {
         let (child, stream) = h2.sending?;
         let (is_server, room) = (h2.is_server, h2.engine.tx_room(stream));
         if h2.tunnels.is_framed {
+            return None;
+        }
+        if !self.speaks_ws(child) {
             return None;
         }
         let key = if is_server { [0; 4] } else { self.plat.mask_key() };
