@@ -77,8 +77,9 @@ pub(crate) struct H2 {
     is_amid_head: bool,
     /// Everything below is up, and the peer is known to speak this.
     is_started: bool,
-    /// The peer has said how many streams it takes.
-    is_introduced: bool,
+    /// What the peer takes is known, how many streams at a time above all: of a client that came by an upgrade, when it has gone
+    /// on in HTTP/2.
+    has_settings: bool,
     /// A message of the peer's has come to its end: it may leave when it thinks that all is over.
     is_proven: bool,
     children: BTreeMap<StreamId, WsiId>,
@@ -115,7 +116,7 @@ impl H2 {
             is_server,
             is_amid_head: false,
             is_started: false,
-            is_introduced: false,
+            has_settings: false,
             is_proven: false,
             children: BTreeMap::new(),
             exchanges: HashMap::new(),
@@ -143,8 +144,7 @@ impl H2 {
     /// How many streams may begin. One, before the server has said how many it takes: it would refuse the rest, and that is
     /// a failure to their users.
     fn places(&self) -> usize {
-        let known =
-            if self.is_introduced { usize::MAX } else { 1_usize.saturating_sub(self.exchanges.len()) };
+        let known = if self.has_settings { usize::MAX } else { 1_usize.saturating_sub(self.exchanges.len()) };
         self.engine.places().saturating_sub(self.unasked).min(known)
     }
 
@@ -317,7 +317,7 @@ impl Core {
 
     fn h2_fail(&mut self, id: WsiId, error: h2::Error) {
         #[cfg(feature = "ws")]
-        if self.h2_mut(id).is_some_and(|h2| !h2.is_server && !h2.tunnels.has_settings()) {
+        if self.h2_mut(id).is_some_and(|h2| !h2.is_server && !h2.has_settings) {
             self.h2_takes_no_ws(id);
         }
         self.h2_flush(id);
@@ -447,11 +447,9 @@ impl Context {
             Event::Window { stream } => self.core.h2_unblock(id, stream),
             Event::Settings => {
                 if let Some(h2) = self.core.h2_mut(id) {
-                    h2.is_introduced = true;
+                    h2.has_settings = true;
                 }
                 self.core.h2_unblock(id, None);
-                #[cfg(feature = "ws")]
-                self.core.h2_settings(id);
                 self.core.h2_admit(id);
             }
             Event::Pong { .. } => self.core.validity_confirmed(id),

@@ -169,7 +169,8 @@ impl Core {
             }
             let h2 = self.h2_mut(id)?;
             let is_done = h2.engine.tx_done(stream);
-            let room = h2.engine.tx_room(stream);
+            // Clients have little room for what follows a 101 before they have gone on in HTTP/2 themselves.
+            let room = if h2.is_server && !h2.has_settings { 0 } else { h2.engine.tx_room(stream) };
             let left = h2.engine.tx_left(stream).and_then(|left| usize::try_from(left).ok());
             if room == 0 && !is_done {
                 if let Some(exchange) = h2.exchanges.get_mut(&child) {

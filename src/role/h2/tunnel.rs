@@ -25,19 +25,13 @@ const WEBSOCKET: &[u8] = b"websocket";
 /// What the websockets of a connection share.
 #[derive(Debug, Default)]
 pub(super) struct Tunnels {
-    /// The peer has told what it takes.
-    has_settings: bool,
-    /// Requests that wait for that, or for a place.
+    /// Requests that wait for the server's settings, or for a place.
     asking: VecDeque<(WsiId, Box<Head>)>,
     /// What is being framed has been by its websocket before.
     is_framed: bool,
 }
 
 impl Tunnels {
-    pub(super) fn has_settings(&self) -> bool {
-        self.has_settings
-    }
-
     pub(super) fn forget(&mut self, child: WsiId) {
         self.asking.retain(|(other, _)| *other != child);
     }
@@ -47,7 +41,7 @@ impl H2 {
     /// A request for a websocket has its answer now: that of the server's settings, or by a stream for which there is a place.
     fn may_connect(&self) -> bool {
         let is_full = self.engine.can_open() == Err(EncodeError::Full);
-        self.tunnels.has_settings && !(is_full && self.engine.peer_takes_connect())
+        self.has_settings && !(is_full && self.engine.peer_takes_connect())
     }
 }
 
@@ -104,13 +98,6 @@ impl Core {
     pub(crate) fn h2_takes_no_ws(&mut self, id: WsiId) {
         for child in self.families.get(&id).cloned().unwrap_or_default() {
             self.h2_has_no_tunnel(child);
-        }
-    }
-
-    /// The peer has told what it takes.
-    pub(super) fn h2_settings(&mut self, id: WsiId) {
-        if let Some(h2) = self.h2_mut(id) {
-            h2.tunnels.has_settings = true;
         }
     }
 
