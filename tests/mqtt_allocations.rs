@@ -15,12 +15,15 @@ static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const WARM: u32 = 300;
 const COUNTED: u32 = 1000;
+const BURST: u32 = 5000;
 
 #[derive(Default)]
 struct Counts {
     connected: Cell<u32>,
     acknowledged: Cell<u32>,
     received: Cell<u32>,
+    /// Messages that are to go out one right behind the other.
+    burst: Cell<u32>,
 }
 
 fn count(cell: &Cell<u32>) {
@@ -36,8 +39,13 @@ impl StreamHandler for Both {
         Flow::Ok
     }
 
-    fn tx(&mut self, _: &mut Cx<'_>, _: StreamId, tx: &mut Tx<'_>) -> TxFlow {
+    fn tx(&mut self, cx: &mut Cx<'_>, me: StreamId, tx: &mut Tx<'_>) -> TxFlow {
         tx.write(b"19");
+        let left = self.0.burst.get().saturating_sub(1);
+        self.0.burst.set(left);
+        if left > 0 {
+            cx.request_tx(me).unwrap();
+        }
         TxFlow::Send
     }
 
@@ -75,16 +83,17 @@ fn until(context: &mut Context, is_there: impl Fn() -> bool) {
 #[test]
 fn a_message_costs_no_allocation() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
     let policy = format!(
-        r#"{{"s": [{{"both": {{"endpoint": "127.0.0.1", "port": {}, "protocol": "mqtt", "nailed_up": true, "mqtt_qos": 1,
+        r#"{{"s": [{{"both": {{"endpoint": "127.0.0.1", "port": {port}, "protocol": "mqtt", "nailed_up": true, "mqtt_qos": 1,
             "mqtt_topic": "attic/${{who}}", "mqtt_subscribe": "down/#",
-            "metadata": [{{"who": ""}}, {{"from": "topic"}}]}}}}]}}"#,
-        listener.local_addr().unwrap().port()
+            "metadata": [{{"who": ""}}, {{"from": "topic"}}]}}}}, {{"many": {{"endpoint": "127.0.0.1", "port": {port}, "protocol": "mqtt",
+            "nailed_up": true, "mqtt_topic": "cellar/${{who}}", "metadata": [{{"who": ""}}]}}}}]}}"#
     );
     let mut context = Context::builder().policy(&policy).unwrap().build().unwrap();
     let counts = Rc::<Counts>::default();
-    let streams: Vec<_> =
-        (0..2).map(|_| context.with(|cx| cx.create("both", Both(Rc::clone(&counts)))).unwrap()).collect();
+    let streams = ["both", "both", "many"]
+        .map(|name| context.with(|cx| cx.create(name, Both(Rc::clone(&counts)))).unwrap());
     context.service(Some(Duration::from_secs(1))).unwrap();
     let (mut socket, _) = listener.accept().unwrap();
     socket.set_nonblocking(true).unwrap();
@@ -94,25 +103,36 @@ fn a_message_costs_no_allocation() {
     socket.write_all(&[0x20, 2, 0, 0]).unwrap();
     read(&mut context, &mut socket, &mut [0; 2 + 2 + 2 + 6 + 1]);
     socket.write_all(&[0x90, 3, 0, 1, 1]).unwrap();
-    until(&mut context, || counts.connected.get() == 2);
+    until(&mut context, || counts.connected.get() == 3);
 
-    let mut exchange = || {
+    let exchange = |context: &mut Context, socket: &mut TcpStream| {
         let acknowledged = counts.acknowledged.get();
         context.with(|cx| cx.request_tx(streams[0])).unwrap();
         let mut publish = [0; 2 + 2 + 10 + 2 + 2];
-        read(&mut context, &mut socket, &mut publish);
+        read(context, socket, &mut publish);
         assert_eq!((&publish[..14], &publish[16..]), (&b"\x32\x10\0\x0aattic/left"[..], &b"19"[..]));
         socket.write_all(&[0x40, 2, publish[14], publish[15]]).unwrap();
-        until(&mut context, || counts.acknowledged.get() > acknowledged);
+        until(context, || counts.acknowledged.get() > acknowledged);
 
         socket.write_all(b"\x32\x0c\0\x06down/a\0\x0720").unwrap();
         let mut puback = [0; 4];
-        read(&mut context, &mut socket, &mut puback);
+        read(context, socket, &mut puback);
         assert_eq!(puback, [0x40, 2, 0, 7]);
     };
-    (0..WARM).for_each(|_| exchange());
+    (0..WARM).for_each(|_| exchange(&mut context, &mut socket));
+    let mut buffer = [0; BURST as usize * (2 + 2 + 11 + 2)];
+    // What waits for its turn does not grow with what has had it.
+    let mut burst = |context: &mut Context, socket: &mut TcpStream, count: u32| {
+        counts.burst.set(count);
+        context.with(|cx| cx.request_tx(streams[2])).unwrap();
+        let len = buffer.len() / BURST as usize * count as usize;
+        read(context, socket, &mut buffer[..len]);
+        assert_eq!(counts.burst.get(), 0);
+    };
+    burst(&mut context, &mut socket, WARM);
     let region = Region::new(HEAP);
-    (0..COUNTED).for_each(|_| exchange());
+    (0..COUNTED).for_each(|_| exchange(&mut context, &mut socket));
+    burst(&mut context, &mut socket, BURST);
     let change = region.change();
     assert_eq!(counts.received.get(), 2 * (WARM + COUNTED));
     assert_eq!(change.allocations + change.reallocations, 0, "{change:?}");

@@ -66,7 +66,9 @@ pub(crate) struct Mqtt {
     sending: Option<Sending>,
     /// What the user whose turn it is is asked for.
     turn: Turn,
-    /// Those that want to send, and those of them for which the in-flight window is full.
+    /// Who is asked for a message, and is not in line.
+    asking: Option<WsiId>,
+    /// Those that want to send, each once, and those of them for which the in-flight window is full.
     queue: VecDeque<WsiId>,
     blocked: VecDeque<WsiId>,
     /// For whom the message is that arrives.
@@ -91,6 +93,7 @@ impl Default for Mqtt {
             late: VecDeque::new(),
             sending: None,
             turn: Turn::default(),
+            asking: None,
             queue: VecDeque::new(),
             blocked: VecDeque::new(),
             receivers: Vec::new(),

@@ -48,10 +48,21 @@ impl Mqtt {
 impl Core {
     pub(in crate::role) fn mqtt_child_wants_tx(&mut self, carrier: WsiId, child: WsiId) {
         let Some(mqtt) = self.mqtt_mut(carrier) else { return };
-        if mqtt.sending.is_none_or(|sending| sending.child != child) {
+        let is_sending = mqtt.sending.is_some_and(|sending| sending.child == child && !sending.is_resend);
+        // Who has the turn gets into line again at its end.
+        if !is_sending && mqtt.asking != Some(child) {
             mqtt.queue.push_back(child);
         }
         self.mqtt_more_tx(carrier);
+    }
+
+    /// Who has had its turn and wants another is behind all others.
+    fn mqtt_line_up(&mut self, carrier: WsiId, child: WsiId) {
+        if self.wsis.get(child).is_some_and(|wsi| wsi.flags.has(Flags::WANT_TX))
+            && let Some(mqtt) = self.mqtt_mut(carrier)
+        {
+            mqtt.queue.push_back(child);
+        }
     }
 
     /// Asks for a turn if there is somebody to give it to.
@@ -119,7 +130,8 @@ impl Core {
                 && wsi.flags.has(Flags::WANT_TX)
             {
                 wsi.flags.clear(Flags::WANT_TX);
-                self.mqtt_mut(carrier)?.turn = Turn::Begin;
+                let mqtt = self.mqtt_mut(carrier)?;
+                (mqtt.turn, mqtt.asking) = (Turn::Begin, Some(child));
                 return Some(child);
             }
         }
@@ -140,6 +152,7 @@ impl Core {
             return true;
         }
         mqtt.blocked.push_back(child);
+        mqtt.asking = None;
         if let Some(wsi) = self.wsis.get_mut(child) {
             wsi.flags.set(Flags::WANT_TX);
         }
@@ -209,7 +222,11 @@ impl Context {
     pub(in crate::role) fn mqtt_tx_turn(&mut self, id: WsiId, tx: &mut Tx<'_>) -> TxFlow {
         let Some(child) = self.core.mqtt_next_sender(id) else { return TxFlow::DontSend };
         let flow = self.ask_tx(child, tx);
+        let was_asked = self.core.mqtt_mut(id).is_some_and(|mqtt| mqtt.asking.take() == Some(child));
         if flow != TxFlow::Send {
+            if was_asked {
+                self.core.mqtt_line_up(id, child);
+            }
             self.core.mqtt_flush(id);
             self.core.mqtt_more_tx(id);
         }
@@ -223,11 +240,9 @@ impl Context {
             self.core.role_wait(id, Wait::Request, self.core.timeouts.request);
             return self.core.mqtt_more_tx(id);
         }
-        let Some(Sending { child, ordinal, qos, .. }) = mqtt.sending.take() else { return };
-        if self.core.wsis.get(child).is_some_and(|wsi| wsi.flags.has(Flags::WANT_TX))
-            && let Some(mqtt) = self.core.mqtt_mut(id)
-        {
-            mqtt.queue.push_back(child);
+        let Some(Sending { child, ordinal, qos, is_resend }) = mqtt.sending.take() else { return };
+        if !is_resend {
+            self.core.mqtt_line_up(id, child);
         }
         self.core.role_wait(id, Wait::Nothing, Duration::ZERO);
         if qos == QoS::AtMostOnce {
