@@ -81,6 +81,52 @@ fn a_long_message_goes_out_in_pieces_behind_its_declared_length_and_others_wait(
 }
 
 #[test]
+fn a_message_that_is_declared_to_be_empty_is_sent_and_sent_again() {
+    struct Empty(Log);
+    impl millstream::StreamHandler for Empty {
+        fn tx(
+            &mut self,
+            _: &mut millstream::Cx<'_>,
+            _: millstream::StreamId,
+            _: &mut millstream::Tx<'_>,
+        ) -> millstream::TxFlow {
+            millstream::TxFlow::Send
+        }
+
+        fn resend(
+            &mut self,
+            cx: &mut millstream::Cx<'_>,
+            me: millstream::StreamId,
+            tx: &mut millstream::Tx<'_>,
+        ) -> millstream::TxFlow {
+            self.tx(cx, me, tx)
+        }
+
+        fn state(
+            &mut self,
+            cx: &mut millstream::Cx<'_>,
+            me: millstream::StreamId,
+            state: S,
+            ack: u32,
+        ) -> Flow {
+            self.0.borrow_mut().states.push((state, ack));
+            if state == S::Connected && self.0.borrow().count(S::Connected) == 1 {
+                cx.request_tx_len(me, 0).unwrap();
+            }
+            Flow::Ok
+        }
+    }
+    let mut world = World::new(&stream_type("out", r#", "mqtt_topic": "t", "mqtt_qos": 1"#));
+    world.broker.break_at = Some((PUBLISH, super::broker::Break::Before));
+    let told = Log::default();
+    world.context.with(|cx| cx.create("out", Empty(std::rc::Rc::clone(&told)))).unwrap();
+    world.run(300);
+    assert_eq!(world.broker.taken, [("t".to_owned(), Vec::new())]);
+    assert!(world.broker.of_kind(PUBLISH)[0].is_dup());
+    assert_eq!(told.borrow().acks(), [(true, 0)]);
+}
+
+#[test]
 fn streams_that_are_the_same_client_share_a_connection_and_a_subscription() {
     let types = [
         stream_type("a", r#", "mqtt_subscribe": "x""#),

@@ -221,7 +221,8 @@ impl Context {
         let flow = self.call_tx(id, tx);
         let Ok(stream) = self.core.live_mut(id) else { return TxFlow::DontSend };
         let piece = tx.so_far();
-        if flow != TxFlow::Send || (tx.is_empty() && !piece.is_eom) {
+        let is_nothing = tx.is_empty() && !piece.is_eom && declared != Some(0);
+        if flow != TxFlow::Send || is_nothing {
             stream.txn.tx_len = stream.txn.tx_len.or(declared);
             return if flow == TxFlow::Send { TxFlow::DontSend } else { flow };
         }
@@ -294,7 +295,7 @@ impl Context {
         let topic = template.and_then(|template| {
             topic(template, "mqtt_topic", &stream_type, &stream.metadata, &mut buffer).ok()
         });
-        let again = flow == TxFlow::Send && (piece.len > 0 || piece.is_eom);
+        let again = flow == TxFlow::Send && (piece.len > 0 || piece.is_eom || was == 0);
         let len = if piece.is_eom { piece.len as u32 } else { was };
         if let Some(topic) = topic.filter(|_| again) {
             let publish = Publish { topic, qos, retain: stream_type.mqtt.retain, ..Publish::default() };
