@@ -5,6 +5,8 @@ pub mod client_stream;
 pub mod h2_server;
 pub mod hyper_server;
 pub mod mosquitto;
+pub mod mqtt;
+pub mod rumqttd;
 pub mod server_stream;
 
 /// How long anything may take before a test is called stuck. Never waited for when all is well.
