@@ -127,6 +127,48 @@ fn a_message_that_is_declared_to_be_empty_is_sent_and_sent_again() {
 }
 
 #[test]
+fn what_is_not_acknowledged_has_a_bound_and_the_rest_stays_with_its_application() {
+    const WINDOW: usize = 256;
+    for qos in 1..3 {
+        let mut world =
+            World::new(&stream_type("out", &format!(r#", "mqtt_topic": "t", "mqtt_qos": {qos}"#)));
+        world.broker.mute.insert(PUBLISH);
+        let told = Log::default();
+        let app = App::sending(&told, &[&b"19"[..]; 2 * WINDOW + 1]);
+        let to_send = std::rc::Rc::clone(&app.to_send);
+        world.create("out", app);
+        world.run(200);
+        assert_eq!((world.broker.count(PUBLISH), to_send.borrow().len()), (WINDOW, WINDOW + 1));
+        // On a connection whose broker answers all of them arrive, the first ones once more.
+        world.broker.mute.clear();
+        world.broker.break_all();
+        world.run(600);
+        let acks = told.borrow().acks();
+        assert_eq!(acks.len(), 2 * WINDOW + 1);
+        assert!(acks.iter().zip(0..).all(|(ack, nth)| *ack == (true, nth)));
+        assert!(to_send.borrow().is_empty());
+    }
+}
+
+#[test]
+fn aws_iot_is_asked_for_no_more_filters_at_a_time_than_it_takes() {
+    let more = r#", "mqtt_subscribe": "in/${who}", "aws_iot": true"#;
+    let mut world = World::new(&stream_type("in", more));
+    let names = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17"];
+    let logs = names.map(|name| {
+        let told = Log::default();
+        let mut app = App::new(&told);
+        app.metadata = vec![("who", name)];
+        world.create("in", app);
+        told
+    });
+    world.run(20);
+    let asked: Vec<_> = world.broker.of_kind(SUBSCRIBE).iter().map(|packet| packet.filters().len()).collect();
+    assert_eq!(asked, [8, 8, 1]);
+    assert!(logs.iter().all(|told| told.borrow().count(S::Connected) == 1));
+}
+
+#[test]
 fn streams_that_are_the_same_client_share_a_connection_and_a_subscription() {
     let types = [
         stream_type("a", r#", "mqtt_subscribe": "x""#),
