@@ -260,6 +260,10 @@ impl Values {
             Key::Declared(position) => Name::Declared(position),
             Key::Direct(name) => Name::Direct(self.append(name.as_bytes())),
         };
+        // Many streams have one value, and there may be many streams.
+        if self.entries.is_empty() {
+            self.entries.reserve_exact(1);
+        }
         self.entries.push(Entry { name, application: None, peer: None });
         self.entries.len() - 1
     }

@@ -5,7 +5,6 @@ use super::{Mqtt, MqttEvent};
 use crate::context::{Context, Core, WsiEvent};
 use crate::wsi::{Binding, WsiId};
 use ::mqtt::{EncodeError, PacketId, QoS, Reason, matches};
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Filters in one SUBSCRIBE or UNSUBSCRIBE, and in one to AWS IoT, which takes no more.
@@ -15,7 +14,8 @@ const AWS_BATCH: usize = 8;
 /// What is known of a filter.
 #[derive(Debug, Default)]
 pub(super) struct Subscription {
-    pub(super) users: BTreeSet<WsiId>,
+    /// In the order of their ids. Of most filters there is one user: a tree's first node is larger than what is in it.
+    pub(super) users: Vec<WsiId>,
     /// The most that any of its users wants.
     qos: QoS,
     pub(super) state: State,
@@ -108,7 +108,7 @@ impl Mqtt {
         if has_wildcard(&filter) {
             self.wildcards.insert(Rc::clone(&filter));
         }
-        let subscription = Subscription { users: BTreeSet::new(), qos, state: State::Granted };
+        let subscription = Subscription { users: Vec::new(), qos, state: State::Granted };
         self.subscriptions.insert(filter, subscription);
     }
 
@@ -128,7 +128,9 @@ impl Mqtt {
     pub(super) fn leave_filter(&mut self, child: WsiId) {
         let Some(filter) = self.filters.remove(&child) else { return };
         let Some(subscription) = self.subscriptions.get_mut(&filter) else { return };
-        subscription.users.remove(&child);
+        if let Ok(at) = subscription.users.binary_search(&child) {
+            subscription.users.remove(at);
+        }
         if !subscription.users.is_empty() {
             return;
         }
@@ -159,7 +161,12 @@ impl Core {
         let is_new = subscription.users.is_empty() && subscription.state == State::Wanted;
         let is_more = qos > subscription.qos && subscription.state != State::Wanted;
         subscription.qos = subscription.qos.max(qos);
-        subscription.users.insert(child);
+        if let Err(at) = subscription.users.binary_search(&child) {
+            if subscription.users.is_empty() {
+                subscription.users.reserve_exact(1);
+            }
+            subscription.users.insert(at, child);
+        }
         mqtt.filters.insert(child, Rc::clone(&filter));
         if is_more {
             subscription.state = State::Wanted;
