@@ -1,4 +1,5 @@
-//! What the tests against hyper and tungstenite share: certificates, a digest, hyper as a server, a client stream that remembers.
+//! What the tests against hyper, tungstenite and MQTT brokers share: certificates, a digest, hyper as a server, brokers, streams that
+//! remember.
 
 pub mod certificates;
 pub mod client_stream;
