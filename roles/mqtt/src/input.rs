@@ -103,7 +103,8 @@ impl Engine {
         }
         let fits = match (self.version, kind) {
             (_, kind::PINGRESP) => rest == 0,
-            (Version::V4, kind) => rest == 2 || matches!(kind, kind::PUBLISH | kind::SUBACK),
+            // A refusal in MQTT 5 is longer.
+            (Version::V4, kind) => rest == 2 || matches!(kind, kind::CONNACK | kind::PUBLISH | kind::SUBACK),
             _ => true,
         };
         if fits { Ok(Some(header)) } else { Err(Error::Length) }

@@ -62,16 +62,17 @@ use keep_alive::KeepAlive;
 pub type PacketId = NonZeroU16;
 
 /// Which MQTT is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Version {
     /// 3.1.1, protocol level 4.
+    #[default]
     V4,
     /// 5, protocol level 5.
     V5,
 }
 
 /// How sure the delivery of a message is (MQTT 5, 4.3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum QoS {
     /// 0.
     #[default]

@@ -247,12 +247,18 @@ fn flag(reader: &mut Reader<'_>) -> Result<bool, Error> {
 }
 
 /// The properties of a packet that has come, checked before. See [`Engine::properties`](crate::Engine::properties).
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Properties<'a>(Reader<'a>);
 
 impl<'a> Properties<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// Those that stand in these bytes one behind the other; from what is no property on, there are none.
+    pub const fn new(bytes: &'a [u8]) -> Self {
         Self(Reader(bytes))
+    }
+
+    /// The bytes in which they stand: for who has to keep them longer than the engine does.
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.0.0
     }
 }
 

@@ -24,6 +24,8 @@ fn parts(first: u8, body: &[u8]) -> (FixedHeader, Bytes) {
 pub(crate) fn connack(body: &[u8]) -> Result<(bool, Reason), Error> {
     // [MQTT-3.2.2-4]: bits 7 to 1 of the flags are 0. Return codes from 6 are reserved.
     match body {
+        // What a server says in MQTT 5 that does not speak 3.1.1 (MQTT 5, 3.1.2.2).
+        [0, 0x84, _, ..] => return Ok((false, Reason::UNSUPPORTED_VERSION)),
         [0 | 1, 0..=5] => {}
         [0 | 1, _] => return Err(Error::ReasonCode),
         [_, _] => return Err(Error::Connack),

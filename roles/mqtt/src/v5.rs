@@ -16,6 +16,10 @@ pub(crate) fn connack(
     server: &mut Server,
     properties: &mut Vec<u8>,
 ) -> Result<(bool, Reason), Error> {
+    // What a server says in 3.1.1 that does not speak 5 (3.1.2.2).
+    if body == [0, 1] {
+        return Ok((false, Reason::UNSUPPORTED_VERSION));
+    }
     let mut reader = Reader(body);
     // [MQTT-3.2.2-1]: bits 7 to 1 are 0.
     let flags @ 0..=1 = reader.byte()? else { return Err(Error::Connack) };

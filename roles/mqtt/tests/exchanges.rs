@@ -108,6 +108,20 @@ fn connack_codes_are_causes() {
 }
 
 #[test]
+fn a_server_of_the_other_version_may_say_in_its_own_that_it_does_not_speak_ours() {
+    for (version, connack) in [
+        (Version::V5, &[0x20, 2, 0, 1][..]),
+        (Version::V4, &[0x20, 3, 0, 0x84, 0]),
+        (Version::V4, b"\x20\x08\0\x84\x05\x1f\0\x02no"),
+    ] {
+        let make = || connecting(version, Limits::default(), Session::new());
+        let (told, _) = feed_cut_anyhow(make, connack);
+        assert_eq!(told, [Told::Event(Event::Refused(Reason::UNSUPPORTED_VERSION), String::new())]);
+    }
+    assert_eq!(Refusal::from(Reason::UNSUPPORTED_VERSION), Refusal::Version);
+}
+
+#[test]
 fn messages_come_in_at_each_qos_and_are_acknowledged_when_they_are_complete() {
     let input = b"\x31\x05\0\x01apq\x32\x06\0\x01b\0\x07x\x3c\x05\0\x01c\0\x08\x62\x02\0\x08";
     let (told, out) = feed_cut_anyhow(v4, input);
