@@ -37,6 +37,8 @@ mod wsi;
 
 pub use crate::dns::Names;
 pub use ::http;
+#[cfg(feature = "mqtt")]
+pub use ::mqtt;
 pub use cause::Cause;
 pub use context::{
     Census, Context, ContextBuilder, Counters, Cx, Latency, LatencyKind, Remote, SulId, Timeouts,
@@ -45,6 +47,8 @@ pub use error::Error;
 pub use plat::{Address, Adopted, Interest, PollHost, Readiness, SocketOptions, Us, Waker, sim};
 #[cfg(feature = "ws")]
 pub use role::WsInfo;
+#[cfg(feature = "mqtt")]
+pub use role::{MqttInfo, MqttNotice};
 pub use secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamInfo, StreamState, Tx, TxFlow};
 pub use system::{Blob, Step, SystemState};
 #[cfg(feature = "tls")]

@@ -90,6 +90,9 @@ pub enum Reason {
     TimedOut,
     /// The peer said goodbye: a websocket's close code (1005 where it gave none), and its words.
     Goodbye(u16, Words),
+    /// What an MQTT server refused, or left with: its reason code (MQTT 5, 2.4; what a 3.1.1 server says is translated), and
+    /// words.
+    Mqtt(u8, Words),
     /// Nothing has proved for too long that the connection is still one (`svalidhup`).
     NotValid,
     /// The application asked for it.
@@ -291,7 +294,7 @@ impl Failure {
             Reason::Tcp(_) | Reason::NotValid => Layer::Tcp,
             Reason::Tls(_) => Layer::Tls,
             Reason::Proxy(_) => Layer::Proxy,
-            Reason::Protocol(_) | Reason::Goodbye(..) => Layer::Protocol,
+            Reason::Protocol(_) | Reason::Goodbye(..) | Reason::Mqtt(..) => Layer::Protocol,
             Reason::HttpStatus(_) => Layer::HttpStatus,
             Reason::Policy(_) => Layer::Policy,
             Reason::ClosedByUs | Reason::Local(_) => Layer::Local,
@@ -477,9 +480,11 @@ impl fmt::Display for Reason {
             Self::Dns(failure) => failure.fmt(f),
             Self::Tcp(failure) => failure.fmt(f),
             Self::Tls(failure) => failure.words.fmt(f),
-            Self::Proxy(words) | Self::Protocol(words) | Self::Policy(words) | Self::Local(words) => {
-                words.fmt(f)
-            }
+            Self::Proxy(words)
+            | Self::Protocol(words)
+            | Self::Policy(words)
+            | Self::Local(words)
+            | Self::Mqtt(_, words) => words.fmt(f),
             Self::HttpStatus(status) => write!(f, "http status {status}"),
             Self::Goodbye(code, words) if words.is_empty() => {
                 write!(f, "closed by the peer with code {code}")

@@ -256,7 +256,7 @@ impl Cx<'_> {
         Ok(())
     }
 
-    /// Why the last connection or attempt of a stream failed. Can still be asked in DISCONNECTED and DESTROYING.
+    /// Why the last connection or attempt of a stream failed, or in [`StreamState::QosNackRemote`], over MQTT, its message. Can still be asked in DISCONNECTED and DESTROYING.
     pub fn cause(&self, stream: StreamId) -> Option<&Cause> {
         self.core.streams.get(stream)?.cause.as_deref()
     }

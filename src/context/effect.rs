@@ -16,6 +16,9 @@ use std::net::SocketAddr;
 pub(crate) enum Effect {
     /// A stream has come to a state.
     State(StreamId, StreamState, u32),
+    /// The peer has refused a stream's message, or lost it.
+    #[cfg(feature = "mqtt")]
+    Nack(StreamId, u32, Cause),
     /// A stream was asked to connect.
     Connect(StreamId),
     /// An idle stream was asked for tx.
@@ -141,6 +144,13 @@ impl Context {
     fn deliver(&mut self, effect: Effect) {
         match effect {
             Effect::State(id, state, ack) => self.deliver_state(id, state, ack),
+            #[cfg(feature = "mqtt")]
+            Effect::Nack(id, ordinal, cause) => {
+                if let Some(stream) = self.core.streams.get_mut(id) {
+                    stream.cause = Some(Box::new(cause));
+                }
+                self.deliver_state(id, StreamState::QosNackRemote, ordinal);
+            }
             Effect::Connect(id) => self.core.stream_connect(id),
             Effect::Poll(id) => self.core.stream_poll(id),
             Effect::Disconnect(id) => self.core.stream_disconnect(id),

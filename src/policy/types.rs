@@ -16,7 +16,7 @@ pub enum Protocol {
     H3,
     /// `ws`: websocket.
     Ws,
-    /// `mqtt`: MQTT 3.1.1.
+    /// `mqtt`: MQTT 3.1.1, or 5 (`mqtt_version`).
     Mqtt,
     /// `raw`: the bytes as they are.
     Raw,
@@ -288,8 +288,13 @@ pub struct Ws {
 /// What a stream type says to the MQTT transport (`mqtt_...`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mqtt {
+    /// `mqtt_version`, a key of ours: 4 for MQTT 3.1.1, as where it is not said; 5 for MQTT 5. A broker that does not speak it
+    /// refuses the client.
+    pub version: Option<u8>,
     /// `mqtt_topic`: where messages are published. Of those that arrive, metadata that is mapped to `topic` has the topic, and
-    /// metadata that is mapped to `retained` says `1` where the broker had kept them.
+    /// metadata that is mapped to `retained` says `1` where the broker had kept them. In MQTT 5, metadata that is mapped to
+    /// `content-type`, `response-topic` or `correlation-data` goes with messages both ways, and so does what is mapped to
+    /// any other name, as a user property.
     pub topic: Option<Template>,
     /// `mqtt_subscribe`: the topic filter to subscribe to.
     pub subscribe: Option<Template>,
@@ -301,6 +306,10 @@ pub struct Mqtt {
     pub keep_alive: Option<u16>,
     /// `mqtt_clean_start`.
     pub clean_start: bool,
+    /// `mqtt_session_expiry`, a key of ours, for MQTT 5: seconds that the session outlives the connection; 4294967295 is for
+    /// ever. Where it is not said, a session that starts clean ends with its connection, and any other lives for ever. With
+    /// both, the first connection starts clean, and those after it go on with the session.
+    pub session_expiry: Option<u32>,
     /// `mqtt_will_...`: what the broker says when we are lost.
     pub will: MqttNotice,
     /// `mqtt_birth_...`: what we say once connected.

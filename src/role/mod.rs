@@ -15,7 +15,9 @@ mod ws;
 #[cfg(feature = "h2")]
 pub(crate) use h2::{HalfClose, StreamWish};
 #[cfg(feature = "mqtt")]
-pub(crate) use mqtt::{MqttConnect, MqttEvent, MqttNotice, MqttSessions, Turn};
+pub(crate) use mqtt::{MqttEvent, MqttSessions, Turn};
+#[cfg(feature = "mqtt")]
+pub use mqtt::{MqttInfo, MqttNotice};
 
 use crate::cause::Cause;
 use crate::context::scratch::{PREFIX_ROOM, Scratch};

@@ -2,18 +2,21 @@
 //! they share: the engine, whose turn it is to send, who is acknowledged, who hears what.
 
 mod connection;
+mod info;
 mod sending;
 mod subscriptions;
 
-pub(crate) use connection::{MqttConnect, MqttNotice, MqttSessions};
+pub(crate) use connection::MqttSessions;
+pub use info::{MqttInfo, MqttNotice};
 pub(crate) use sending::Turn;
 
 use super::Role;
 use crate::cause::Cause;
 use crate::context::{Context, Core, WsiEvent};
 use crate::wsi::{Binding, Flags, PoolKey, Validity, Wait, WsiId, WsiState};
-use ::mqtt::{Engine, Event, Limits, Message, PacketId, Reason, Session, Version};
-use connection::InFlight;
+use ::mqtt::{Engine, Event, Limits, Message, PacketId, Properties, Reason, Session, Version};
+use connection::{Begun, InFlight};
+use info::refusal;
 use sending::Sending;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
@@ -30,19 +33,20 @@ const PONG: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum MqttEvent<'a> {
     /// CONNACK refuses.
-    Refused(Reason),
+    Refused(Reason, &'a Cause),
     /// SUBACK: there is a subscription, or why there is none.
-    Subscribed(Result<(), Reason>),
+    Subscribed(Result<(), &'a Cause>),
     /// A message for it begins.
     Message {
         topic: &'a str,
         /// The server had kept it.
         is_retained: bool,
+        properties: &'a Properties<'a>,
     },
     /// A piece of that, perhaps an empty one.
     Payload { piece: &'a [u8], is_last: bool },
     /// The server has the message of this ordinal, or will never have it.
-    Acknowledged { ordinal: u32, is_good: bool },
+    Acknowledged { ordinal: u32, result: Result<(), &'a Cause> },
 }
 
 /// What the users of a connection share.
@@ -74,6 +78,10 @@ pub(crate) struct Mqtt {
     /// For whom the message is that arrives.
     receivers: Vec<WsiId>,
     topic: String,
+    properties: Vec<u8>,
+    /// Seconds: ours, or the server's.
+    keep_alive: u16,
+    begun: Begun,
     birth_due: bool,
     /// Who had the connection before this one; until CONNACK.
     owners: Vec<Binding>,
@@ -98,6 +106,9 @@ impl Default for Mqtt {
             blocked: VecDeque::new(),
             receivers: Vec::new(),
             topic: String::new(),
+            properties: Vec::new(),
+            keep_alive: 0,
+            begun: Begun::default(),
             birth_due: false,
             owners: Vec::new(),
         }
@@ -117,17 +128,16 @@ impl Mqtt {
         self.engine.is_connected()
     }
 
-    fn connect_info(&self) -> Option<&MqttConnect> {
+    fn connect_info(&self) -> Option<&MqttInfo> {
         self.key.as_ref()?.mqtt.as_deref()
     }
 
     /// The keep alive is a promise to the server that it hears something that often (MQTT 3.1.1, 3.1.2.10).
     pub(super) fn limit_validity(&self, limits: Validity, is_said: bool) -> Validity {
-        let keep_alive = self.connect_info().map_or(0, |info| info.keep_alive);
-        if keep_alive == 0 {
+        if self.keep_alive == 0 {
             return limits;
         }
-        let promised = Duration::from_secs(keep_alive.into());
+        let promised = Duration::from_secs(self.keep_alive.into());
         let least = |limit: Option<Duration>, other: Duration| Some(limit.unwrap_or(other).min(other));
         let hangup = if is_said { limits.hangup } else { least(limits.hangup, promised + PONG) };
         Validity { ping: least(limits.ping, promised), hangup }
@@ -186,6 +196,27 @@ impl Core {
         }
     }
 
+    /// The server has broken a rule, and MQTT 5 tells it (4.13.1).
+    fn mqtt_failed(&mut self, id: WsiId, error: ::mqtt::Error) {
+        if let Some(wsi) = self.wsis.get_mut(id).filter(|wsi| wsi.state() == WsiState::Open)
+            && let Role::Mqtt(mqtt) = &mut wsi.role
+        {
+            self.spares.lend(&mut wsi.front);
+            mqtt.engine.poll_output(&mut wsi.front);
+        }
+        self.close_flushed(id, Some(Cause::protocol(&error.to_string())));
+    }
+
+    /// What the event at hand refuses, or ends the connection with.
+    fn mqtt_refusal(&self, id: WsiId, packet: &str, reason: Reason) -> Cause {
+        let nothing = Properties::new(&[]);
+        let properties = match self.wsis.get(id).map(|wsi| &wsi.role) {
+            Some(Role::Mqtt(mqtt)) => mqtt.engine.properties(),
+            _ => nothing,
+        };
+        refusal(packet, reason, properties)
+    }
+
     /// Asks the server for a sign of life.
     pub(super) fn mqtt_ping(&mut self, id: WsiId) {
         let now = self.now.as_us();
@@ -239,7 +270,7 @@ impl Context {
                     }
                 }
                 Err(error) => {
-                    self.core.close(id, Some(Cause::protocol(&error.to_string())));
+                    self.core.mqtt_failed(id, error);
                     return bytes.len();
                 }
             }
@@ -256,42 +287,56 @@ impl Context {
         match event {
             Event::Connected { session_present } => self.core.mqtt_connected(id, session_present),
             Event::Refused(reason) => {
+                let cause = self.core.mqtt_refusal(id, "CONNACK", reason);
                 for child in self.core.families.get(&id).cloned().unwrap_or_default() {
-                    self.wsi_event(child, WsiEvent::Mqtt(MqttEvent::Refused(reason)));
+                    self.wsi_event(child, WsiEvent::Mqtt(MqttEvent::Refused(reason, &cause)));
                 }
-                self.core.close(id, Some(Cause::protocol(&format!("CONNACK: {reason}"))));
+                self.core.close(id, Some(cause));
             }
             Event::Message(message) => self.mqtt_message(id, message),
             Event::Payload { range, is_last } => {
                 self.mqtt_payload(id, bytes.get(range).unwrap_or_default(), is_last);
             }
             Event::Acknowledged { id: packet, reason } => {
-                self.mqtt_acknowledged(id, packet, !reason.is_failure());
+                let cause = if reason.is_failure() {
+                    self.core.mqtt_refusal(id, "PUBLISH", reason)
+                } else {
+                    Cause::default()
+                };
+                self.mqtt_acknowledged(id, packet, cause);
             }
-            // Whether it was delivered nobody knows.
-            Event::Forgotten(packet) => self.mqtt_acknowledged(id, packet, false),
+            Event::Forgotten(packet) => {
+                let why = "the server has lost its session: whether it delivered the message is not known";
+                self.mqtt_acknowledged(id, packet, Cause::protocol(why));
+            }
             Event::Subscribed(packet) => self.mqtt_subscribed(id, packet),
             Event::Received(_) | Event::Unsubscribed(_) | Event::Pong => {}
-            // What only version 5 has.
-            Event::Disconnected(_) => self.core.close(id, Some(Cause::by_peer())),
+            Event::Disconnected(reason) => {
+                let cause = self.core.mqtt_refusal(id, "DISCONNECT", reason);
+                self.core.close(id, Some(cause));
+            }
         }
     }
 
     /// A message begins: who is connected now and has asked for it gets all of it.
     fn mqtt_message(&mut self, id: WsiId, message: Message) {
         let Some(mqtt) = self.core.mqtt_mut(id) else { return };
-        let mut topic = std::mem::take(&mut mqtt.topic);
+        let (mut topic, mut properties) =
+            (std::mem::take(&mut mqtt.topic), std::mem::take(&mut mqtt.properties));
         topic.clear();
         topic.push_str(mqtt.engine.topic());
+        properties.clear();
+        properties.extend_from_slice(mqtt.engine.properties().as_bytes());
         let mut receivers = std::mem::take(&mut mqtt.receivers);
         receivers.clear();
         mqtt.find_receivers(&topic, &mut receivers);
         for child in &receivers {
-            let event = MqttEvent::Message { topic: &topic, is_retained: message.retain };
+            let properties = &Properties::new(&properties);
+            let event = MqttEvent::Message { topic: &topic, is_retained: message.retain, properties };
             self.wsi_event(*child, WsiEvent::Mqtt(event));
         }
         if let Some(mqtt) = self.core.mqtt_mut(id) {
-            mqtt.topic = topic;
+            (mqtt.topic, mqtt.properties) = (topic, properties);
             mqtt.receivers = receivers;
         }
         self.core.mqtt_rx_flow(id);

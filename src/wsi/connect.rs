@@ -80,7 +80,7 @@ pub struct ClientInfo {
     pub(crate) instead_of_h2: bool,
     /// Who the client is, to a server that wants to know before anything else.
     #[cfg(feature = "mqtt")]
-    pub(crate) mqtt: Option<Box<crate::role::MqttConnect>>,
+    pub mqtt: Option<Box<crate::role::MqttInfo>>,
 }
 
 impl ClientInfo {

@@ -1,13 +1,15 @@
 //! A broker on a simulated network that does what a test tells it, and that remembers every packet.
 
 use millstream::sim::{Host, Network, RawListener, RawSocket};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A packet of a client's: type and flags, and what stands behind the fixed header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Packet {
     pub(crate) first: u8,
     pub(crate) body: Vec<u8>,
+    /// The protocol level of its connection: 4, or 5 for MQTT 5.
+    pub(crate) level: u8,
 }
 
 pub(crate) const CONNECT: u8 = 1;
@@ -34,13 +36,19 @@ impl Packet {
 
     /// Of a PUBLISH: topic, packet id, payload.
     pub(crate) fn message(&self) -> (String, u16, Vec<u8>) {
-        let (topic, mut rest) = string(&self.body);
-        let mut id = 0;
-        if self.qos() > 0 {
-            id = u16::from_be_bytes([rest[0], rest[1]]);
-            rest = &rest[2..];
-        }
-        (topic, id, rest.to_vec())
+        let (topic, id, rest) = self.topic();
+        (topic, id, split_properties(rest, self.level).1.to_vec())
+    }
+
+    fn topic(&self) -> (String, u16, &[u8]) {
+        let (topic, rest) = string(&self.body);
+        if self.qos() == 0 { (topic, 0, rest) } else { (topic, id(rest), &rest[2..]) }
+    }
+
+    /// Of a PUBLISH, or of a CONNECT.
+    pub(crate) fn properties(&self) -> &[u8] {
+        let rest = if self.kind() == CONNECT { &self.body[10..] } else { self.topic().2 };
+        split_properties(rest, self.level).0
     }
 
     /// Of whatever begins with one.
@@ -50,7 +58,7 @@ impl Packet {
 
     /// Of SUBSCRIBE and UNSUBSCRIBE.
     pub(crate) fn filters(&self) -> Vec<String> {
-        let (mut rest, mut all) = (&self.body[2..], Vec::new());
+        let (mut rest, mut all) = (split_properties(&self.body[2..], self.level).1, Vec::new());
         while !rest.is_empty() {
             let (filter, behind) = string(rest);
             all.push(filter);
@@ -65,10 +73,42 @@ fn string(bytes: &[u8]) -> (String, &[u8]) {
     (String::from_utf8(bytes[2..2 + len].to_vec()).unwrap(), &bytes[2 + len..])
 }
 
+fn id(bytes: &[u8]) -> u16 {
+    u16::from_be_bytes([bytes[0], bytes[1]])
+}
+
+/// Properties, and what stands behind them. Those of tests are short.
+fn split_properties(bytes: &[u8], level: u8) -> (&[u8], &[u8]) {
+    if level == 4 { (&[], bytes) } else { bytes[1..].split_at(usize::from(bytes[0])) }
+}
+
+/// A string as it stands in a packet.
+pub(crate) fn written(text: &str) -> Vec<u8> {
+    let mut bytes = (text.len() as u16).to_be_bytes().to_vec();
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
+
 pub(crate) fn publish(flags: u8, topic: &str, id: Option<u16>, payload: &[u8]) -> Vec<u8> {
-    let mut body = (topic.len() as u16).to_be_bytes().to_vec();
-    body.extend_from_slice(topic.as_bytes());
+    packet_of(flags, topic, id, &[], payload)
+}
+
+/// The same, in MQTT 5.
+pub(crate) fn publish5(
+    flags: u8,
+    topic: &str,
+    id: Option<u16>,
+    properties: &[u8],
+    payload: &[u8],
+) -> Vec<u8> {
+    let properties = [&[properties.len() as u8], properties].concat();
+    packet_of(flags, topic, id, &properties, payload)
+}
+
+fn packet_of(flags: u8, topic: &str, id: Option<u16>, properties: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut body = written(topic);
     body.extend(id.into_iter().flat_map(u16::to_be_bytes));
+    body.extend_from_slice(properties);
     body.extend_from_slice(payload);
     let mut packet = vec![PUBLISH << 4 | flags];
     let mut len = body.len();
@@ -89,6 +129,9 @@ struct Link {
     /// What the window did not hold.
     unsent: Vec<u8>,
     filters: BTreeSet<String>,
+    level: u8,
+    /// Topics by their aliases, in MQTT 5.
+    aliases: BTreeMap<[u8; 2], String>,
 }
 
 impl Link {
@@ -112,6 +155,9 @@ pub(crate) struct Broker {
     pub(crate) mute: BTreeSet<u8>,
     /// The code that CONNACK and SUBACK have.
     pub(crate) connack: u8,
+    /// In MQTT 5: what stands in CONNACK beside it, and the reason of PUBACK and PUBREC with what stands there.
+    pub(crate) connack_properties: Vec<u8>,
+    pub(crate) puback: Option<(u8, Vec<u8>)>,
     pub(crate) refuse_filter: Option<String>,
     /// It keeps sessions; when not, they are gone with the connection.
     pub(crate) keeps_sessions: bool,
@@ -147,6 +193,8 @@ impl Broker {
             taken: Vec::new(),
             mute: BTreeSet::new(),
             connack: 0,
+            connack_properties: Vec::new(),
+            puback: None,
             refuse_filter: None,
             keeps_sessions: true,
             has_session: false,
@@ -194,6 +242,8 @@ impl Broker {
                 unread: Vec::new(),
                 unsent: Vec::new(),
                 filters: BTreeSet::new(),
+                level: 4,
+                aliases: BTreeMap::new(),
             });
         }
         for mut link in std::mem::take(&mut self.links) {
@@ -201,7 +251,7 @@ impl Broker {
             link.unread.extend(bytes);
             link.write();
             let mut lives = true;
-            while lives && let Some(packet) = take_packet(&mut link.unread) {
+            while lives && let Some(packet) = take_packet(&mut link.unread, &mut link.level) {
                 lives = self.serve(&mut link, packet);
             }
             if !lives {
@@ -243,12 +293,26 @@ impl Broker {
                 self.has_session = !is_clean;
                 link.filters.clone_from(&self.kept_filters);
                 let mut answer = vec![0x20, 2, u8::from(present && self.connack == 0), self.connack];
+                if link.level == 5 {
+                    answer[1] = 3 + self.connack_properties.len() as u8;
+                    answer.push(self.connack_properties.len() as u8);
+                    answer.extend_from_slice(&self.connack_properties);
+                }
                 answer.append(&mut self.after_connack);
                 answer
             }
             PUBLISH => {
-                let (topic, id, payload) = packet.message();
+                let (mut topic, id, payload) = packet.message();
                 let [high, low] = id.to_be_bytes();
+                if let [0x23, a, b, ..] = *packet.properties() {
+                    let known = link.aliases.entry([a, b]).or_default();
+                    if topic.is_empty() { topic.clone_from(known) } else { known.clone_from(&topic) }
+                }
+                if let Some((reason, properties)) = self.puback.take() {
+                    let first = if packet.qos() == 1 { 0x40 } else { 0x50 };
+                    let len = properties.len() as u8;
+                    return [&[first, 4 + len, high, low, reason, len], &properties[..]].concat();
+                }
                 let is_new = packet.qos() < 2 || self.received.insert([high, low]);
                 if is_new {
                     self.taken.push((topic.clone(), payload.clone()));
@@ -259,7 +323,8 @@ impl Broker {
                     _ => vec![0x50, 2, high, low],
                 };
                 if self.routes && link.filters.contains(&topic) {
-                    answer.extend(publish(0, &topic, None, &payload));
+                    let properties: &[u8] = if link.level == 5 { &[0] } else { &[] };
+                    answer.extend(packet_of(0, &topic, None, properties, &payload));
                 }
                 answer
             }
@@ -271,20 +336,31 @@ impl Broker {
             SUBSCRIBE => {
                 let filters = packet.filters();
                 let mut answer = vec![0x90, 2 + filters.len() as u8, packet.body[0], packet.body[1]];
+                if link.level == 5 {
+                    answer[1] += 1;
+                    answer.push(0);
+                }
                 for filter in filters {
                     let is_refused = self.refuse_filter.as_ref() == Some(&filter);
-                    answer.push(if is_refused { 0x80 } else { 1 });
+                    let refusal = if link.level == 5 { 0x87 } else { 0x80 };
+                    answer.push(if is_refused { refusal } else { 1 });
                     link.filters.insert(filter);
                 }
                 self.kept_filters.clone_from(&link.filters);
                 answer
             }
             UNSUBSCRIBE => {
-                for filter in packet.filters() {
-                    link.filters.remove(&filter);
+                let filters = packet.filters();
+                for filter in &filters {
+                    link.filters.remove(filter);
                 }
                 self.kept_filters.clone_from(&link.filters);
-                vec![0xb0, 2, packet.body[0], packet.body[1]]
+                let mut answer = vec![0xb0, 2, packet.body[0], packet.body[1]];
+                if link.level == 5 {
+                    answer[1] += 1 + filters.len() as u8;
+                    answer.extend(vec![0; 1 + filters.len()]);
+                }
+                answer
             }
             PINGREQ => vec![0xd0, 0],
             _ => Vec::new(),
@@ -292,7 +368,7 @@ impl Broker {
     }
 }
 
-fn take_packet(bytes: &mut Vec<u8>) -> Option<Packet> {
+fn take_packet(bytes: &mut Vec<u8>, level: &mut u8) -> Option<Packet> {
     let (mut len, mut at) = (0, 1);
     loop {
         let byte = *bytes.get(at)?;
@@ -307,5 +383,8 @@ fn take_packet(bytes: &mut Vec<u8>) -> Option<Packet> {
     }
     let mut whole: Vec<u8> = bytes.drain(..at + len).collect();
     let body = whole.split_off(at);
-    Some(Packet { first: whole[0], body })
+    if whole[0] >> 4 == CONNECT {
+        *level = body[6];
+    }
+    Some(Packet { first: whole[0], body, level: *level })
 }

@@ -6,4 +6,5 @@ mod broker;
 mod outages;
 mod streams;
 mod torture;
+mod version5;
 mod world;

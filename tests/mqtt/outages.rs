@@ -1,6 +1,6 @@
 //! Connections that break, and what the next one makes good.
 
-use super::broker::{Break, PUBLISH, PUBREC, PUBREL, SUBSCRIBE, publish};
+use super::broker::{Break, CONNECT, PUBLISH, PUBREC, PUBREL, SUBSCRIBE, publish};
 use super::world::{App, Log, World, stream_type};
 use millstream::StreamState as S;
 
@@ -10,19 +10,20 @@ fn out(qos: u32, more: &str) -> String {
 
 #[test]
 fn a_link_that_breaks_at_any_step_of_a_message_costs_none_and_doubles_none_of_qos_2() {
-    for qos in 1..3 {
-        for (kind, how) in [PUBLISH, PUBREL]
+    for (version, qos) in [(4, 1), (4, 2), (5, 1), (5, 2)] {
+        for (kind, how) in [CONNECT, PUBLISH, PUBREL]
             .iter()
             .flat_map(|kind| [Break::Before, Break::Taken, Break::After].map(|how| (*kind, how)))
         {
             for keeps_sessions in [true, false] {
-                let mut world = World::new(&out(qos, ""));
+                let mut world = World::new(&out(qos, &format!(r#", "mqtt_version": {version}"#)));
                 world.broker.keeps_sessions = keeps_sessions;
                 world.broker.break_at = Some((kind, how));
                 let told = Log::default();
                 world.create("out", App::sending(&told, &[b"1", b"2", b"3"]));
                 world.run(400);
-                let case = format!("QoS {qos}, {kind} {how:?}, sessions kept: {keeps_sessions}");
+                let case =
+                    format!("version {version}, QoS {qos}, {kind} {how:?}, sessions kept: {keeps_sessions}");
                 let mut taken: Vec<_> = world.broker.taken.iter().map(|(_, it)| it.clone()).collect();
                 if qos == 2 && keeps_sessions {
                     assert_eq!(taken, [b"1", b"2", b"3"], "{case}");
@@ -156,10 +157,14 @@ fn an_outage_of_a_thousand_streams_is_one_connection_lost_and_one_made() {
 
 #[test]
 fn whatever_operation_fails_all_streams_come_to_what_they_want() {
-    let types = stream_type(
-        "both",
-        r#", "mqtt_topic": "x", "mqtt_subscribe": "x", "mqtt_qos": 1, "mqtt_birth_topic": "b""#,
-    );
+    for version in [4, 5] {
+        whatever_operation_fails(version);
+    }
+}
+
+fn whatever_operation_fails(version: u8) {
+    let more = r#", "mqtt_topic": "x", "mqtt_subscribe": "x", "mqtt_qos": 1, "mqtt_birth_topic": "b""#;
+    let types = stream_type("both", &format!(r#"{more}, "mqtt_version": {version}"#));
     let play = |fails: Option<u64>| {
         let mut world = World::new(&types);
         let begun = world.network.fallible_ops();

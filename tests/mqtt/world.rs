@@ -16,6 +16,8 @@ pub(crate) struct Told {
     pub(crate) topics: Vec<String>,
     pub(crate) retained: Vec<String>,
     pub(crate) pieces: usize,
+    /// What `App::reads` names, at the beginning of each message.
+    pub(crate) read: Vec<String>,
     pub(crate) cause: Option<String>,
     pub(crate) resends: usize,
 }
@@ -50,6 +52,7 @@ pub(crate) struct App {
     unacknowledged: BTreeMap<u32, Vec<u8>>,
     sent_of: usize,
     pub(crate) metadata: Vec<(&'static str, &'static str)>,
+    pub(crate) reads: Vec<&'static str>,
     pub(crate) on_rx: Option<OnRx>,
     /// Declares lengths beforehand, so that messages go out in pieces.
     pub(crate) declares: bool,
@@ -91,6 +94,7 @@ impl StreamHandler for App {
                     |name| cx.metadata(me, name).map(|value| String::from_utf8_lossy(value).into_owned());
                 told.topics.extend(text("from"));
                 told.retained.extend(text("kept"));
+                told.read.extend(self.reads.iter().filter_map(|name| text(name)));
             }
             if let Some(message) = told.messages.last_mut() {
                 message.extend_from_slice(payload);

@@ -274,6 +274,18 @@ impl Engine {
         Ok(id)
     }
 
+    /// Whether [`Self::subscribe`] can have this filter at all, on the connection that there is: alone, if not with others.
+    ///
+    /// # Errors
+    /// See [`EncodeError`].
+    pub fn check_subscribe(&self, subscription: &Subscription<'_>) -> Result<(), EncodeError> {
+        self.check_subscription(subscription)?;
+        // Fixed header at its longest, id, no properties, length of the filter, options.
+        let len = subscription.filter.len().saturating_add(5 + 2 + 1 + 2 + 1);
+        let fits = self.version == Version::V4 || len as u64 <= u64::from(self.server.maximum_packet);
+        if fits { Ok(()) } else { Err(EncodeError::TooLarge) }
+    }
+
     fn push_subscribe(
         &self,
         id: PacketId,

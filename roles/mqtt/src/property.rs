@@ -247,7 +247,7 @@ fn flag(reader: &mut Reader<'_>) -> Result<bool, Error> {
 }
 
 /// The properties of a packet that has come, checked before. See [`Engine::properties`](crate::Engine::properties).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Properties<'a>(Reader<'a>);
 
 impl<'a> Properties<'a> {

@@ -2,48 +2,18 @@
 
 use super::super::Role;
 use super::Mqtt;
-use crate::cause::Cause;
+use crate::cause::{Cause, Words};
 use crate::context::{Core, Effect};
 use crate::wsi::{Binding, PoolKey, Wait, WsiId, WsiState};
-use ::mqtt::{Connect, EncodeError, Engine, Limits, PacketId, Publish, QoS, Reason, Session, Version, Will};
+use ::mqtt::{
+    Connect, EncodeError, Engine, Limits, PacketId, Property, Publish, QoS, Reason, Session, Version, Will,
+};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Sessions that are kept for connections to come.
 const SESSIONS: usize = 256;
-
-/// What CONNECT says: streams for which it is the same share a connection.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct MqttConnect {
-    pub(crate) client_id: String,
-    pub(crate) user_name: Option<String>,
-    pub(crate) password: Option<Vec<u8>>,
-    pub(crate) keep_alive: u16,
-    pub(crate) clean_start: bool,
-    pub(crate) will: Option<MqttNotice>,
-    pub(crate) birth: Option<MqttNotice>,
-    pub(crate) aws_iot: bool,
-}
-
-/// What the server says when we are lost, or we when we are there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct MqttNotice {
-    pub(crate) topic: String,
-    pub(crate) message: Vec<u8>,
-    pub(crate) qos: QoSNumber,
-    pub(crate) retain: bool,
-}
-
-/// 0 to 2.
-pub(crate) type QoSNumber = u8;
-
-/// No log has a use for a password.
-impl std::fmt::Debug for MqttConnect {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MqttConnect").field("client_id", &self.client_id).finish_non_exhaustive()
-    }
-}
 
 /// A message that is not acknowledged: whose, which, and how long it was.
 #[derive(Debug, Clone, Copy)]
@@ -54,11 +24,12 @@ pub(super) struct InFlight {
 }
 
 /// What came of a message whose user had no connection then.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Late {
     pub(super) owner: Binding,
     pub(super) ordinal: u32,
-    pub(super) is_good: bool,
+    /// Why the server does not have it, where it does not.
+    pub(super) cause: Cause,
 }
 
 /// What a lost connection leaves to the next.
@@ -69,6 +40,16 @@ struct Kept {
     late: VecDeque<Late>,
     granted: Vec<(Rc<str>, QoS)>,
     users: Vec<Binding>,
+    begun: Begun,
+}
+
+/// What servers have said of a client once and for all.
+#[derive(Debug, Default)]
+pub(super) struct Begun {
+    /// There was a CONNACK: what was to be forgotten is forgotten.
+    pub(super) is_begun: bool,
+    /// The name that the server gave to a client without one.
+    pub(super) client_id: Option<String>,
 }
 
 /// What clients without a connection go on with when they have one again.
@@ -82,6 +63,24 @@ pub(crate) struct MqttSessions {
 }
 
 impl Mqtt {
+    /// What CONNACK says of the client. True: the server wants signs of life at other times than we do
+    /// ([MQTT-3.2.2-21]).
+    fn take_connack(&mut self) -> bool {
+        self.begun.is_begun = true;
+        let keep_alive = self.keep_alive;
+        for property in self.engine.properties() {
+            match property {
+                Property::AssignedClientId(name) => {
+                    log::info!(target: "millstream::mqtt", "the server calls this client {}", Words::from(name));
+                    self.begun.client_id = Some(name.to_owned());
+                }
+                Property::ServerKeepAlive(seconds) => self.keep_alive = seconds,
+                _ => {}
+            }
+        }
+        self.keep_alive != keep_alive
+    }
+
     pub(super) fn tell_late(&mut self, answer: Late) {
         if !matches!(answer.owner, Binding::Stream(_)) {
             return;
@@ -93,11 +92,12 @@ impl Mqtt {
         self.late.push_back(answer);
     }
 
-    pub(super) fn take_late(&mut self, owner: Binding) -> Vec<Late> {
-        let mine: Vec<_> = self.late.iter().filter(|answer| answer.owner == owner).copied().collect();
-        if !mine.is_empty() {
-            self.late.retain(|answer| answer.owner != owner);
+    pub(super) fn take_late(&mut self, owner: Binding) -> VecDeque<Late> {
+        if !self.late.iter().any(|answer| answer.owner == owner) {
+            return VecDeque::new();
         }
+        let (mine, others) = std::mem::take(&mut self.late).into_iter().partition(|it| it.owner == owner);
+        self.late = others;
         mine
     }
 
@@ -108,8 +108,8 @@ impl Mqtt {
         }
         let Some(key) = self.key.clone() else { return };
         let Some(birth) = key.mqtt.as_ref().and_then(|info| info.birth.as_ref()) else { return };
-        let qos = QoS::new(birth.qos).unwrap_or_default();
-        let publish = Publish { topic: &birth.topic, qos, retain: birth.retain, ..Publish::default() };
+        let publish =
+            Publish { topic: &birth.topic, qos: birth.qos, retain: birth.retain, ..Publish::default() };
         let len = u32::try_from(birth.message.len()).unwrap_or(u32::MAX);
         match self.engine.publish(&publish, len, out) {
             Ok(id) => {
@@ -144,33 +144,47 @@ impl Core {
         let key = wsi.rare.as_ref().and_then(|rare| rare.pool_key.clone());
         let (Role::Mqtt(mqtt), Some(key)) = (&mut wsi.role, key) else { return };
         let Some(info) = &key.mqtt else {
-            return self.close(id, Some(Cause::policy("MQTT connections are for secure streams")));
+            return self.close(id, Some(Cause::policy("nothing is said of the MQTT client")));
         };
-        let kept = self.mqtt.kept.remove(&key).unwrap_or_default();
-        mqtt.engine = Engine::new(Version::V4, Limits::default(), kept.session);
-        (mqtt.in_flight, mqtt.late) = (kept.in_flight, kept.late);
+        let kept = self.mqtt.kept.remove(&key);
+        let expiry = info.expiry();
+        let clean_start = match &kept {
+            Some(kept) if kept.begun.is_begun => info.clean_start && expiry == 0,
+            _ => info.clean_start,
+        };
+        // What the server has kept of an earlier life of this process is accepted by who says so.
+        let kept = kept.unwrap_or_else(|| Kept {
+            session: if clean_start { Session::new() } else { Session::resumed() },
+            ..Kept::default()
+        });
+        mqtt.engine = Engine::new(info.version, Limits::default(), kept.session);
+        (mqtt.in_flight, mqtt.late, mqtt.begun) = (kept.in_flight, kept.late, kept.begun);
         for (filter, qos) in kept.granted {
             mqtt.restore_filter(filter, qos);
         }
         mqtt.key = Some(Rc::clone(&key));
+        mqtt.keep_alive = info.keep_alive;
         mqtt.birth_due = info.birth.is_some();
         mqtt.owners = kept.users;
         mqtt.owners.extend(mqtt.in_flight.values().map(|message| message.owner));
         let will = info.will.as_ref().map(|will| Will {
             topic: &will.topic,
             message: &will.message,
-            qos: QoS::new(will.qos).unwrap_or_default(),
+            qos: will.qos,
             retain: will.retain,
             properties: &[],
         });
+        let given = mqtt.begun.client_id.as_deref().filter(|_| info.client_id.is_empty());
+        let lasts = [Property::SessionExpiry(expiry)];
+        let is_said = info.version == Version::V5 && expiry > 0;
         let connect = Connect {
-            client_id: &info.client_id,
-            clean_start: info.clean_start,
+            client_id: given.unwrap_or(&info.client_id),
+            clean_start,
             keep_alive: info.keep_alive,
             user_name: info.user_name.as_deref(),
             password: info.password.as_deref(),
             will,
-            properties: &[],
+            properties: if is_said { &lasts } else { &[] },
         };
         self.spares.lend(&mut wsi.front);
         if let Err(error) = mqtt.engine.connect(&connect, now, &mut wsi.front) {
@@ -190,6 +204,11 @@ impl Core {
         if !session_present {
             mqtt.forget_filters();
         }
+        let is_overruled = mqtt.take_connack();
+        if is_overruled {
+            self.validity_start(id);
+        }
+        let Some(mqtt) = self.mqtt_mut(id) else { return };
         let owners = std::mem::take(&mut mqtt.owners);
         self.mqtt_flush(id);
         for child in self.families.get(&id).cloned().unwrap_or_default() {
@@ -220,9 +239,10 @@ impl Core {
             late: mqtt.late,
             granted,
             users,
+            begun: mqtt.begun,
         };
-        let is_clean = key.mqtt.as_ref().is_none_or(|info| info.clean_start);
-        if is_clean && kept.in_flight.is_empty() && kept.late.is_empty() {
+        let is_over = key.mqtt.as_ref().is_none_or(|info| info.expiry() == 0);
+        if is_over && kept.in_flight.is_empty() && kept.late.is_empty() {
             return;
         }
         if self.mqtt.kept.len() >= SESSIONS {

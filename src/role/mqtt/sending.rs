@@ -45,6 +45,13 @@ impl Mqtt {
     }
 }
 
+impl Late {
+    fn event(&self) -> MqttEvent<'_> {
+        let result = if self.cause.is_empty() { Ok(()) } else { Err(&self.cause) };
+        MqttEvent::Acknowledged { ordinal: self.ordinal, result }
+    }
+}
+
 impl Core {
     pub(in crate::role) fn mqtt_child_wants_tx(&mut self, carrier: WsiId, child: WsiId) {
         let Some(mqtt) = self.mqtt_mut(carrier) else { return };
@@ -202,7 +209,7 @@ impl Core {
         let Some(mqtt) = self.mqtt_mut(carrier) else { return };
         mqtt.engine.give_up(packet);
         if let Some(InFlight { owner, ordinal, .. }) = mqtt.in_flight.remove(&packet) {
-            mqtt.tell_late(Late { owner, ordinal, is_good: false });
+            mqtt.tell_late(Late { owner, ordinal, cause: Cause::policy("nobody has the message any more") });
         }
         self.mqtt_flush(carrier);
     }
@@ -246,26 +253,25 @@ impl Context {
         }
         self.core.role_wait(id, Wait::Nothing, Duration::ZERO);
         if qos == QoS::AtMostOnce {
-            self.wsi_event(child, WsiEvent::Mqtt(MqttEvent::Acknowledged { ordinal, is_good: true }));
+            self.wsi_event(child, WsiEvent::Mqtt(MqttEvent::Acknowledged { ordinal, result: Ok(()) }));
         }
         self.core.mqtt_flush(id);
         self.core.mqtt_more_tx(id);
     }
 
     /// PUBACK or PUBCOMP.
-    pub(super) fn mqtt_acknowledged(&mut self, id: WsiId, packet: PacketId, is_good: bool) {
+    pub(super) fn mqtt_acknowledged(&mut self, id: WsiId, packet: PacketId, cause: Cause) {
         let Some(mqtt) = self.core.mqtt_mut(id) else { return };
         if let Some(InFlight { owner, ordinal, .. }) = mqtt.in_flight.remove(&packet) {
-            self.mqtt_tell(id, Late { owner, ordinal, is_good });
+            self.mqtt_tell(id, Late { owner, ordinal, cause });
         }
         self.core.mqtt_more_tx(id);
     }
 
     /// What has come of a message, to whom it belongs: now, or when it has a connection again.
     fn mqtt_tell(&mut self, carrier: WsiId, answer: Late) {
-        let Late { owner, ordinal, is_good } = answer;
-        if let Some(child) = self.core.mqtt_owner(carrier, owner) {
-            self.wsi_event(child, WsiEvent::Mqtt(MqttEvent::Acknowledged { ordinal, is_good }));
+        if let Some(child) = self.core.mqtt_owner(carrier, answer.owner) {
+            self.wsi_event(child, WsiEvent::Mqtt(answer.event()));
         } else if let Some(mqtt) = self.core.mqtt_mut(carrier) {
             mqtt.tell_late(answer);
         }
@@ -276,8 +282,8 @@ impl Context {
         let Some(wsi) = self.core.wsis.get(child) else { return };
         let (binding, Some(carrier)) = (wsi.binding, self.core.parent(child)) else { return };
         let Some(mqtt) = self.core.mqtt_mut(carrier) else { return };
-        for Late { ordinal, is_good, .. } in mqtt.take_late(binding) {
-            self.wsi_event(child, WsiEvent::Mqtt(MqttEvent::Acknowledged { ordinal, is_good }));
+        for answer in mqtt.take_late(binding) {
+            self.wsi_event(child, WsiEvent::Mqtt(answer.event()));
         }
         self.core.mqtt_more_tx(carrier);
     }

@@ -1,10 +1,12 @@
 //! Who has subscribed to what. A filter is subscribed to once, however many want it, and as long as one of them does.
 
 use super::super::Role;
+use super::info::refusal;
 use super::{Mqtt, MqttEvent};
+use crate::cause::Cause;
 use crate::context::{Context, Core, WsiEvent};
 use crate::wsi::{Binding, WsiId};
-use ::mqtt::{EncodeError, PacketId, QoS, Reason, matches};
+use ::mqtt::{EncodeError, PacketId, QoS, matches};
 use std::rc::Rc;
 
 /// Filters in one SUBSCRIBE or UNSUBSCRIBE, and in one to AWS IoT, which takes no more.
@@ -70,9 +72,16 @@ impl Mqtt {
         }
         let names: Vec<&str> = unwanted.iter().map(|filter| &**filter).collect();
         if !names.is_empty() {
-            if self.engine.unsubscribe(&names, &[], out) == Err(EncodeError::Requests) {
-                unwanted.append(&mut wanted);
-                return Err(unwanted);
+            match self.engine.unsubscribe(&names, &[], out) {
+                Err(EncodeError::TooLarge) if names.len() > 1 => {
+                    unwanted.append(&mut wanted);
+                    return self.push_halves(unwanted, out);
+                }
+                Err(EncodeError::Requests) => {
+                    unwanted.append(&mut wanted);
+                    return Err(unwanted);
+                }
+                _ => {}
             }
             for filter in &unwanted {
                 self.forget_filter(filter);
@@ -88,7 +97,11 @@ impl Mqtt {
         if asked.is_empty() {
             return Ok(());
         }
-        let Ok(id) = self.engine.subscribe(&asked, &[], out) else { return Err(wanted) };
+        let id = match self.engine.subscribe(&asked, &[], out) {
+            Ok(id) => id,
+            Err(EncodeError::TooLarge) if asked.len() > 1 => return self.push_halves(wanted, out),
+            Err(_) => return Err(wanted),
+        };
         for filter in &wanted {
             if let Some(subscription) = self.subscriptions.get_mut(filter) {
                 subscription.state = State::Asked(id);
@@ -96,6 +109,16 @@ impl Mqtt {
         }
         self.asked.insert(id, wanted);
         Ok(())
+    }
+
+    /// What is more than the server takes in one packet (MQTT 5, 3.2.2.3.6).
+    fn push_halves(&mut self, mut filters: Vec<Rc<str>>, out: &mut Vec<u8>) -> Result<(), Vec<Rc<str>>> {
+        let others = filters.split_off(filters.len() / 2);
+        if let Err(mut left) = self.push_batch(filters, out) {
+            left.extend(others);
+            return Err(left);
+        }
+        self.push_batch(others, out)
     }
 
     fn forget_filter(&mut self, filter: &str) {
@@ -147,11 +170,17 @@ fn has_wildcard(filter: &str) -> bool {
 }
 
 impl Core {
-    /// A user wants what is published under a filter, which is valid. True: it is subscribed to already. Else
-    /// [`MqttEvent::Subscribed`] tells.
-    pub(crate) fn mqtt_subscribe(&mut self, child: WsiId, filter: &str, qos: QoS) -> bool {
-        let Some(carrier) = self.parent(child) else { return false };
-        let Some(mqtt) = self.mqtt_mut(carrier) else { return false };
+    /// A user wants what is published under a filter. True: it is subscribed to already. Else [`MqttEvent::Subscribed`] tells.
+    pub(crate) fn mqtt_subscribe(
+        &mut self,
+        child: WsiId,
+        filter: &str,
+        qos: QoS,
+    ) -> Result<bool, EncodeError> {
+        let carrier = self.parent(child).ok_or(EncodeError::Turn)?;
+        let mqtt = self.mqtt_mut(carrier).ok_or(EncodeError::Turn)?;
+        let wanted = ::mqtt::Subscription { filter, qos, ..::mqtt::Subscription::default() };
+        mqtt.engine.check_subscribe(&wanted)?;
         let known = mqtt.subscriptions.get_key_value(filter).map(|(filter, _)| Rc::clone(filter));
         let filter = known.unwrap_or_else(|| Rc::from(filter));
         if has_wildcard(&filter) {
@@ -177,7 +206,7 @@ impl Core {
             // Said when the connection is served: with those of others who come at the same time.
             self.wsi_request_flush(carrier);
         }
-        is_granted
+        Ok(is_granted)
     }
 
     /// Filters that were granted on an earlier connection, and for which nobody has come back.
@@ -196,18 +225,22 @@ impl Context {
         let Some(wsi) = self.core.wsis.get_mut(id) else { return };
         let Role::Mqtt(mqtt) = &mut wsi.role else { return };
         let filters = mqtt.asked.remove(&packet).unwrap_or_default();
-        let mut told: Vec<(WsiId, Result<(), Reason>)> = Vec::new();
+        let properties = mqtt.engine.properties();
+        let mut told: Vec<(WsiId, Cause)> = Vec::new();
         for (filter, reason) in filters.iter().zip(mqtt.engine.reasons()) {
             let Some(subscription) = mqtt.subscriptions.get_mut(filter) else { continue };
             if subscription.state != State::Asked(packet) {
                 continue;
             }
-            let result = if reason.is_failure() { Err(*reason) } else { Ok(()) };
+            let is_granted = !reason.is_failure();
+            let cause =
+                if is_granted { Cause::default() } else { refusal("SUBACK", *reason, properties.clone()) };
             // Who is refused leaves; the last to leave takes the filter along.
-            subscription.state = if result.is_ok() { State::Granted } else { State::Wanted };
-            told.extend(subscription.users.iter().map(|user| (*user, result)));
+            subscription.state = if is_granted { State::Granted } else { State::Wanted };
+            told.extend(subscription.users.iter().map(|user| (*user, cause.clone())));
         }
-        for (user, result) in told {
+        for (user, cause) in told {
+            let result = if cause.is_empty() { Ok(()) } else { Err(&cause) };
             if self.core.wsis.get(user).is_some_and(|wsi| wsi.binding != Binding::None) {
                 self.wsi_event(user, WsiEvent::Mqtt(MqttEvent::Subscribed(result)));
             }

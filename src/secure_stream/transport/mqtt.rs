@@ -3,19 +3,22 @@
 //!
 //! A message's length stands before it. Where the application has declared it (`request_tx_len`) the message is that long,
 //! in as many pieces as it takes; otherwise what one tx callback gives is a message. Metadata that the policy maps to
-//! `topic` and `retained` (`{"from": "topic"}`) are set while a message arrives.
+//! `topic` and `retained` (`{"from": "topic"}`) are set while a message arrives; `properties` has what MQTT 5 adds.
+
+mod properties;
 
 use crate::cause::Cause;
 use crate::context::{Context, Core, Effect, WsiEvent};
 use crate::policy::{Lookup, Mqtt, MqttNotice as Notice, StreamType, Template};
-use crate::role::{MqttConnect, MqttEvent, MqttNotice, Turn};
+use crate::role::{MqttEvent, MqttInfo, MqttNotice, Turn};
 use crate::secure_stream::endpoint::{EXPANDED, Endpoint};
 use crate::secure_stream::metadata::{DEFAULT_VALUE_LIMIT, Key, Metadata};
 use crate::secure_stream::stream::Doing;
 use crate::secure_stream::{RxFlags, StreamId, StreamState, Tx, TxFlow};
 use crate::system::Blob;
 use crate::wsi::{Binding, WsiId};
-use ::mqtt::{PacketId, Publish, QoS, Reason, Refusal, is_filter, is_topic};
+use ::mqtt::{EncodeError, PacketId, Properties, Publish, QoS, Refusal, Version, is_filter, is_topic};
+use properties::Said;
 use std::rc::Rc;
 
 /// Bytes of a packet behind its fixed header, without the lengths that stand there too (MQTT 3.1.1, 2.2.3).
@@ -29,6 +32,9 @@ const AWS_SLASHES: usize = 7;
 pub(super) fn check(stream_type: &StreamType) -> Result<(), &'static str> {
     match &stream_type.mqtt {
         _ if stream_type.server => Err("there is no mqtt server: a broker is a program of its own"),
+        Mqtt { session_expiry: Some(_), version: None | Some(4), .. } => {
+            Err("mqtt_session_expiry: only MQTT 5 has it (mqtt_version)")
+        }
         Mqtt { aws_iot: true, qos: 2, .. } => Err("mqtt_qos: AWS IoT has no QoS 2"),
         _ => Ok(()),
     }
@@ -85,16 +91,12 @@ fn notice(
         None => Vec::new(),
     };
     let topic = topic(template, what[0], stream_type, metadata, &mut buffer)?.to_owned();
-    Ok(Some(MqttNotice { topic, message, qos: notice.qos, retain: notice.retain }))
+    let qos = QoS::new(notice.qos).unwrap_or_default();
+    Ok(Some(MqttNotice { topic, message, qos, retain: notice.retain }))
 }
 
 fn qos(stream_type: &StreamType) -> QoS {
     QoS::new(stream_type.mqtt.qos).unwrap_or_default()
-}
-
-/// CONNACK's no: what that means for the stream.
-fn refusal(reason: Reason) -> Cause {
-    Cause::protocol(&format!("CONNACK: {reason}"))
 }
 
 impl Context {
@@ -102,22 +104,22 @@ impl Context {
         match event {
             WsiEvent::Established => self.mqtt_established(id, wsi),
             WsiEvent::Mqtt(MqttEvent::Subscribed(Ok(()))) => self.mqtt_ready(id, wsi),
-            WsiEvent::Mqtt(MqttEvent::Subscribed(Err(reason))) => {
-                self.core.mqtt_refused(id, wsi, Cause::protocol(&format!("SUBACK: {reason}")), false);
+            WsiEvent::Mqtt(MqttEvent::Subscribed(Err(cause))) => {
+                self.core.mqtt_refused(id, wsi, cause.clone(), false);
             }
-            WsiEvent::Mqtt(MqttEvent::Refused(reason)) => {
+            WsiEvent::Mqtt(MqttEvent::Refused(reason, cause)) => {
                 // Brokers of 3.1.1 say "not authorized" to a bad password as well.
                 let is_auth = matches!(Refusal::from(reason), Refusal::Credentials | Refusal::NotAuthorized);
-                self.core.mqtt_refused(id, wsi, refusal(reason), is_auth);
+                self.core.mqtt_refused(id, wsi, cause.clone(), is_auth);
             }
-            WsiEvent::Mqtt(MqttEvent::Message { topic, is_retained }) => {
+            WsiEvent::Mqtt(MqttEvent::Message { topic, is_retained, properties }) => {
                 // What was published before may come before SUBACK (MQTT 3.1.1, 3.8.4).
                 self.mqtt_ready(id, wsi);
-                self.core.mqtt_begin_rx(id, topic, is_retained);
+                self.core.mqtt_begin_rx(id, topic, is_retained, properties);
             }
             WsiEvent::Mqtt(MqttEvent::Payload { piece, is_last }) => self.mqtt_rx(id, piece, is_last),
-            WsiEvent::Mqtt(MqttEvent::Acknowledged { ordinal, is_good }) => {
-                self.core.mqtt_tell(id, ordinal, is_good);
+            WsiEvent::Mqtt(MqttEvent::Acknowledged { ordinal, result }) => {
+                self.core.mqtt_tell(id, ordinal, result);
             }
             _ => {}
         }
@@ -129,11 +131,14 @@ impl Context {
         let stream_type = Rc::clone(&stream.stream_type);
         let Some(template) = &stream_type.mqtt.subscribe else { return self.mqtt_ready(id, wsi) };
         let mut buffer = Vec::new();
-        match topic(template, "mqtt_subscribe", &stream_type, &stream.metadata, &mut buffer) {
-            Ok(filter) if self.core.mqtt_subscribe(wsi, filter, qos(&stream_type)) => {
-                self.mqtt_ready(id, wsi);
-            }
-            Ok(_) => {}
+        let asked = topic(template, "mqtt_subscribe", &stream_type, &stream.metadata, &mut buffer);
+        let asked = asked.and_then(|filter| {
+            let asked = self.core.mqtt_subscribe(wsi, filter, qos(&stream_type));
+            asked.map_err(|error| Cause::policy(&format!("mqtt_subscribe: {error}")))
+        });
+        match asked {
+            Ok(true) => self.mqtt_ready(id, wsi),
+            Ok(false) => {}
             Err(cause) => self.core.mqtt_refused(id, wsi, cause, false),
         }
     }
@@ -214,7 +219,8 @@ impl Context {
         let ordinal = stream.ordinal;
         if declared.is_some_and(|len| len > LARGEST.saturating_sub(topic.len() as u64)) {
             stream.ordinal = ordinal.wrapping_add(1);
-            self.core.mqtt_tell(id, ordinal, false);
+            let cause = Cause::policy("the message is larger than a packet can be");
+            self.core.mqtt_tell(id, ordinal, Err(&cause));
             return TxFlow::DontSend;
         }
         tx.describe(declared.unwrap_or(u64::MAX), true, ordinal);
@@ -230,11 +236,13 @@ impl Context {
         let len = declared.filter(|_| !piece.is_eom).unwrap_or(piece.len as u64);
         // What is more than a packet can hold is refused as such.
         let len = u32::try_from(len).unwrap_or(u32::MAX);
-        let (qos, retain) = (qos(stream_type), stream_type.mqtt.retain);
-        let publish = Publish { topic, qos, retain, ..Publish::default() };
-        if let Err(error) = self.core.mqtt_publish(wsi, &publish, len, ordinal) {
-            log::warn!(target: "millstream::stream", "{id} {}: not published: {error}", stream_type.name);
-            self.core.mqtt_tell(id, ordinal, false);
+        let publish =
+            Publish { topic, qos: qos(stream_type), retain: stream_type.mqtt.retain, ..Publish::default() };
+        let published = self.core.mqtt_say(id, stream_type, &publish, |core, publish| {
+            core.mqtt_publish(wsi, publish, len, ordinal)
+        });
+        if let Err(cause) = published {
+            self.core.mqtt_tell(id, ordinal, Err(&cause));
             return TxFlow::DontSend;
         }
         TxFlow::Send
@@ -299,7 +307,10 @@ impl Context {
         let len = if piece.is_eom { piece.len as u32 } else { was };
         if let Some(topic) = topic.filter(|_| again) {
             let publish = Publish { topic, qos, retain: stream_type.mqtt.retain, ..Publish::default() };
-            if self.core.mqtt_resend(wsi, packet, &publish, len).is_ok() {
+            let sent = self.core.mqtt_say(id, &stream_type, &publish, |core, publish| {
+                core.mqtt_resend(wsi, packet, publish, len)
+            });
+            if sent.is_ok() {
                 return TxFlow::Send;
             }
         }
@@ -328,18 +339,20 @@ impl Core {
         let password = self.blobs.get(Blob::MqttPassword).map(<[u8]>::to_vec);
         let will = notice(&mqtt.will, ["mqtt_will_topic", "mqtt_will_message"], stream_type, metadata)?;
         let birth = notice(&mqtt.birth, ["mqtt_birth_topic", "mqtt_birth_message"], stream_type, metadata)?;
-        let connect = MqttConnect {
+        let info = MqttInfo {
+            version: if mqtt.version == Some(5) { Version::V5 } else { Version::V4 },
             client_id: client_id.unwrap_or_else(|| self.mqtt_client_id()),
             user_name,
             password,
             keep_alive: mqtt.keep_alive.unwrap_or(0),
             clean_start: mqtt.clean_start,
+            session_expiry: mqtt.session_expiry,
             will,
             birth,
             aws_iot: mqtt.aws_iot,
         };
-        if let Some(info) = Rc::get_mut(&mut endpoint.info) {
-            info.mqtt = Some(Box::new(connect));
+        if let Some(client) = Rc::get_mut(&mut endpoint.info) {
+            client.mqtt = Some(Box::new(info));
         }
         Ok(endpoint)
     }
@@ -360,7 +373,7 @@ impl Core {
     }
 
     /// A message begins to arrive: what stands before its payload goes where the policy maps it.
-    fn mqtt_begin_rx(&mut self, id: StreamId, topic: &str, is_retained: bool) {
+    fn mqtt_begin_rx(&mut self, id: StreamId, topic: &str, is_retained: bool, properties: &Properties<'_>) {
         let Ok(stream) = self.live_mut(id) else { return };
         stream.txn.rx_begun = false;
         stream.metadata.clear_from_peer();
@@ -375,14 +388,45 @@ impl Core {
             // What is too long to keep is as if it had not been said.
             let _ = stream.metadata.set_from_peer(Key::Declared(index), value, DEFAULT_VALUE_LIMIT);
         }
+        properties::take(properties, &stream_type, &mut stream.metadata);
+    }
+
+    /// Sends the head of a message, with what the metadata has to say in it.
+    fn mqtt_say(
+        &mut self,
+        id: StreamId,
+        stream_type: &StreamType,
+        publish: &Publish<'_>,
+        say: impl FnOnce(&mut Self, &Publish<'_>) -> Result<(), EncodeError>,
+    ) -> Result<(), Cause> {
+        let wrong = |error| Cause::policy(&format!("not published: {error}"));
+        if stream_type.mqtt.version != Some(5) {
+            return say(self, publish).map_err(wrong);
+        }
+        let metadata = self.live_mut(id).map(|stream| std::mem::take(&mut stream.metadata));
+        let metadata = metadata.unwrap_or_default();
+        let said = Said::collect(stream_type, &metadata)
+            .and_then(|said| say(self, &Publish { properties: said.as_slice(), ..*publish }).map_err(wrong));
+        if let Ok(stream) = self.live_mut(id) {
+            stream.metadata = metadata;
+        }
+        said
     }
 
     /// What has become of a message.
-    fn mqtt_tell(&mut self, id: StreamId, ordinal: u32, is_good: bool) {
-        if self.live(id).is_ok_and(|stream| stream.doing == Doing::Connected) {
-            let state = if is_good { StreamState::QosAckRemote } else { StreamState::QosNackRemote };
-            self.effects.push_back(Effect::State(id, state, ordinal));
-        }
+    fn mqtt_tell(&mut self, id: StreamId, ordinal: u32, result: Result<(), &Cause>) {
+        let Some(stream) = self.live(id).ok().filter(|stream| stream.doing == Doing::Connected) else {
+            return;
+        };
+        let effect = match result {
+            Ok(()) => Effect::State(id, StreamState::QosAckRemote, ordinal),
+            Err(cause) => {
+                let name = &stream.stream_type.name;
+                log::info!(target: "millstream::stream", "{id} {name}: message {ordinal}: {cause}");
+                Effect::Nack(id, ordinal, cause.clone())
+            }
+        };
+        self.effects.push_back(effect);
     }
 
     /// The connection of whoever is bound so and can hear of messages.
