@@ -58,4 +58,6 @@ pub use tls_identity::ClientTls;
 #[cfg(feature = "tls")]
 pub use vhost::ClientCerts;
 pub use vhost::{ListenInfo, ServerRole, VhostId};
+#[cfg(all(feature = "mqtt", feature = "ws"))]
+pub use wsi::OverWs;
 pub use wsi::{Acceptor, ClientInfo, ClientRole, Protocol, Target, UdpInfo, Validity, WsiId};

@@ -166,6 +166,10 @@ impl Context {
                 }
             }
             Effect::Closed { wsi, binding: Binding::Names, .. } => self.core.dns_closed(wsi),
+            #[cfg(all(feature = "mqtt", feature = "ws"))]
+            Effect::Closed { binding: Binding::Upper(upper), cause, .. } => {
+                self.core.lower_closed(upper, cause);
+            }
             Effect::Closed { wsi, binding: Binding::Carrier, cause, .. } => {
                 self.core.carrier_closed(wsi, cause.as_ref());
             }
@@ -297,6 +301,8 @@ impl Context {
                     self.core.role_started(id);
                 }
             }
+            #[cfg(all(feature = "mqtt", feature = "ws"))]
+            Binding::Upper(upper) => self.lower_event(upper, id, event),
             Binding::Stream(stream) => self.stream_event(stream, id, event),
             Binding::Protocol => {
                 let Some(protocol) = self.handlers.protocols.get_mut(id) else { return };
@@ -327,6 +333,8 @@ impl Context {
             Binding::None | Binding::Attempt(_) | Binding::Pooled => TxFlow::DontSend,
             Binding::Names => self.core.dns_tx(id, tx),
             Binding::Carrier => self.role_carrier_tx(id, tx),
+            #[cfg(all(feature = "mqtt", feature = "ws"))]
+            Binding::Upper(upper) => self.lower_tx(upper, id, tx),
             Binding::Stream(stream) => self.stream_tx(stream, id, tx),
             Binding::Protocol => {
                 let Some(protocol) = self.handlers.protocols.get_mut(id) else { return TxFlow::DontSend };

@@ -275,7 +275,8 @@ pub struct Http {
 /// What a stream type says to the websocket transport (`ws_...`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ws {
-    /// `ws_subprotocol`: what a client asks for and a server accepts.
+    /// `ws_subprotocol`: what a client asks for and a server accepts. With protocol `mqtt`, where it is `mqtt` as a rule: the
+    /// connection is a websocket to `http_url`.
     pub subprotocol: Option<String>,
     /// `ws_binary`: messages are sent as binary.
     pub binary: bool,

@@ -126,6 +126,14 @@ impl Core {
         self.h2_left(carrier);
     }
 
+    /// Users of a connection that another carries have written so much payload.
+    #[cfg(all(feature = "mqtt", feature = "ws"))]
+    pub(crate) fn role_carried_written(&mut self, id: WsiId, len: usize) {
+        if let Some(Role::Mqtt(mqtt)) = self.wsis.get_mut(id).map(|wsi| &mut wsi.role) {
+            mqtt.written(len);
+        }
+    }
+
     pub(crate) fn role_ping(&mut self, id: WsiId) {
         #[cfg(feature = "mqtt")]
         self.mqtt_ping(id);
@@ -151,6 +159,18 @@ impl Context {
         TxFlow::DontSend
     }
 
+    /// Bytes for a connection that another carries. Returns how many are done with.
+    #[cfg(all(feature = "mqtt", feature = "ws"))]
+    pub(crate) fn role_carried_input(&mut self, id: WsiId, bytes: &[u8]) -> usize {
+        self.mqtt_input(id, bytes)
+    }
+
+    /// What its users have written is on its way.
+    #[cfg(all(feature = "mqtt", feature = "ws"))]
+    pub(crate) fn role_carried_sent(&mut self, id: WsiId) {
+        self.mqtt_framed(id);
+    }
+
     /// One of those that a connection carries has something to do of its own.
     pub(crate) fn role_serve_child(&mut self, child: WsiId) {
         #[cfg(feature = "h2")]
@@ -166,6 +186,10 @@ impl Context {
         {
             self.core.role_goodbye(id);
             self.serve(id);
+            #[cfg(all(feature = "mqtt", feature = "ws"))]
+            if let Some(lower) = self.core.lower(id) {
+                self.serve(lower);
+            }
         }
     }
 }

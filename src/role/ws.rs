@@ -123,6 +123,11 @@ impl Context {
 
     fn ws_event(&mut self, id: WsiId, event: Event, input: &[u8], scratch: &mut Scratch) {
         match event {
+            #[cfg(feature = "mqtt")]
+            Event::Payload(piece) if !piece.is_binary && self.core.is_lower(id) => {
+                // [MQTT-6.0.0-1].
+                self.core.close_flushed(id, Some(Cause::protocol("text, where MQTT has to be binary")));
+            }
             Event::Payload(piece) => {
                 let payload = piece.bytes(input, &scratch.ws);
                 let flags = RxFlags::new(piece.is_first, piece.is_last);

@@ -138,8 +138,8 @@ impl Core {
             return Err(Cause::policy(&format!("endpoint: \"{text}\" is no address")));
         };
         let default = match (stream_type.protocol, stream_type.tls) {
-            (Some(Protocol::Mqtt), false) => 1883,
-            (Some(Protocol::Mqtt), true) => 8883,
+            (Some(Protocol::Mqtt), false) if stream_type.ws.subprotocol.is_none() => 1883,
+            (Some(Protocol::Mqtt), true) if stream_type.ws.subprotocol.is_none() => 8883,
             (_, false) => 80,
             (_, true) => 443,
         };
@@ -274,6 +274,9 @@ impl Core {
             ClientRole::H1 => &[b"http/1.1"],
             #[cfg(feature = "h2")]
             ClientRole::H2 => &[b"h2", b"http/1.1"],
+            // A websocket begins with a request.
+            #[cfg(all(feature = "mqtt", feature = "ws"))]
+            ClientRole::Mqtt if stream_type.ws.subprotocol.is_some() => &[b"http/1.1"],
             // What AWS IoT wants to be told on the port that it shares with HTTPS.
             #[cfg(feature = "mqtt")]
             ClientRole::Mqtt if stream_type.mqtt.aws_iot && port == 443 => &[b"x-amzn-mqtt-ca"],

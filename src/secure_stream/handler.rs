@@ -187,6 +187,40 @@ impl<'a> Tx<'a> {
         self.limit = self.limit.min(len);
     }
 
+    /// Asks for a payload behind a gap of `head` bytes: what came of it.
+    #[cfg(all(feature = "mqtt", feature = "ws"))]
+    pub(crate) fn behind(
+        &mut self,
+        head: usize,
+        ask: impl FnOnce(&mut Tx<'_>) -> TxFlow,
+    ) -> (TxFlow, TxState) {
+        let mut state = TxState::default();
+        let room = self.spare().get_mut(head..).unwrap_or_default();
+        let flow = ask(&mut Tx::new(room, &mut state));
+        (flow, state)
+    }
+
+    /// Appends `front` and the `len` bytes that stand behind the gap. False, and nothing, if `front` is longer than the gap.
+    #[cfg(all(feature = "mqtt", feature = "ws"))]
+    pub(crate) fn fill_gap(&mut self, head: usize, front: &[u8], len: usize) -> bool {
+        let room = self.spare();
+        if front.len() > head || room.len() < head.saturating_add(len) {
+            return false;
+        }
+        if let Some(to) = room.get_mut(..front.len()) {
+            to.copy_from_slice(front);
+        }
+        room.copy_within(head..head + len, front.len());
+        self.state.len += front.len() + len;
+        true
+    }
+
+    /// Shows the `len` bytes that stand behind the gap.
+    #[cfg(all(feature = "mqtt", feature = "ws"))]
+    pub(crate) fn peek_behind(&mut self, head: usize, len: usize, show: impl FnOnce(&[u8])) {
+        show(self.spare().get(head..).and_then(|room| room.get(..len)).unwrap_or_default());
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.state.len == 0
     }

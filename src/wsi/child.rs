@@ -53,7 +53,10 @@ impl Core {
 
     /// The connection that has the socket: this one, or what carries it.
     pub(crate) fn with_socket(&self, id: WsiId) -> Option<&Wsi> {
-        self.wsis.get(self.parent(id).unwrap_or(id))
+        let id = self.parent(id).unwrap_or(id);
+        #[cfg(all(feature = "mqtt", feature = "ws"))]
+        let id = self.lower(id).unwrap_or(id);
+        self.wsis.get(id)
     }
 
     /// The connection that carries this one.

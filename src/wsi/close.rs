@@ -56,7 +56,7 @@ impl Core {
                 log::debug!(target: "millstream::wsi", "{id}: idle connection closes");
                 self.forget_pooled(id);
             }
-            Binding::Names | Binding::Protocol | Binding::Stream(_) | Binding::Carrier => {
+            _ => {
                 match &cause {
                     Some(cause) => log::debug!(target: "millstream::wsi", "{id}: closes: {cause}"),
                     None => log::debug!(target: "millstream::wsi", "{id}: closes"),
@@ -93,6 +93,10 @@ impl Core {
         }
         if let Some(parent) = wsi.role.carrier() {
             self.child_left(parent, id);
+        }
+        #[cfg(all(feature = "mqtt", feature = "ws"))]
+        if let Some(lower) = wsi.rare.as_ref().and_then(|rare| rare.lower) {
+            self.leave_lower(id, lower);
         }
         self.connection_ended();
     }

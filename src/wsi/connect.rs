@@ -78,6 +78,9 @@ pub struct ClientInfo {
     /// The server was offered HTTP/2, and has chosen this.
     #[cfg(feature = "h2")]
     pub(crate) instead_of_h2: bool,
+    /// The websocket that it goes through, where it does; `tls` is of that, then. For MQTT alone.
+    #[cfg(all(feature = "mqtt", feature = "ws"))]
+    pub over_ws: Option<Box<super::OverWs>>,
     /// Who the client is, to a server that wants to know before anything else.
     #[cfg(feature = "mqtt")]
     pub mqtt: Option<Box<crate::role::MqttInfo>>,
@@ -97,6 +100,8 @@ impl ClientInfo {
             window_saturates: false,
             #[cfg(feature = "h2")]
             instead_of_h2: false,
+            #[cfg(all(feature = "mqtt", feature = "ws"))]
+            over_ws: None,
             #[cfg(feature = "mqtt")]
             mqtt: None,
         }
@@ -130,6 +135,10 @@ impl Core {
     }
 
     pub(super) fn connect_anew(&mut self, info: &Rc<ClientInfo>, binding: Binding) -> WsiId {
+        #[cfg(all(feature = "mqtt", feature = "ws"))]
+        if info.over_ws.is_some() && info.role == ClientRole::Mqtt {
+            return self.connect_over(info, binding);
+        }
         let mut wsi = Wsi::new(None, Role::for_client(info.role), binding, WsiState::Resolving);
         wsi.rare().connecting = Some(Box::new(Connecting {
             info: Rc::clone(info),
@@ -351,7 +360,6 @@ impl Core {
             connecting.timings.opened(self.now);
             rare.timings = Some(connecting.timings);
         }
-        self.validity_start(id);
         self.counters.connected += u64::from(!is_accepted);
         if is_tls {
             self.counters.handshakes += 1;
@@ -359,7 +367,13 @@ impl Core {
             let took = self.latency_since(id);
             self.latency(kind, took);
         }
-        if is_accepted {
+        self.wsi_opened(id);
+    }
+
+    /// It is up, whatever it goes through.
+    pub(super) fn wsi_opened(&mut self, id: WsiId) {
+        self.validity_start(id);
+        if self.wsis.get(id).is_some_and(|wsi| wsi.flags.has(Flags::ACCEPTED)) {
             self.find_user(id);
         } else {
             self.effects.push_back(Effect::Established(id));

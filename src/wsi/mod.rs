@@ -8,6 +8,8 @@ mod adopt;
 mod child;
 mod close;
 mod connect;
+#[cfg(all(feature = "mqtt", feature = "ws"))]
+mod layer;
 mod protocol;
 mod race;
 mod read;
@@ -24,6 +26,8 @@ pub(crate) use child::Family;
 pub(crate) use close::Closing;
 pub use connect::{ClientInfo, ClientRole, Target};
 pub(crate) use connect::{Connecting, PoolKey};
+#[cfg(all(feature = "mqtt", feature = "ws"))]
+pub use layer::OverWs;
 pub use protocol::{Acceptor, Protocol};
 pub(crate) use state::WsiState;
 pub(crate) use timeout::{Deadline, Wait};
@@ -58,6 +62,9 @@ pub(crate) enum Binding {
     Names,
     /// Those whom it carries, each with a row of its own.
     Carrier,
+    /// A connection whose bytes are this one's payload.
+    #[cfg(all(feature = "mqtt", feature = "ws"))]
+    Upper(WsiId),
     /// Nobody at the moment: kept for the next stream to the same endpoint.
     Pooled,
 }
@@ -152,6 +159,9 @@ pub(crate) struct Rare {
     pub(crate) closing: Option<Closing>,
     /// Of client connections.
     pub(crate) timings: Option<Box<Timings>>,
+    /// The connection whose payload this one's bytes are.
+    #[cfg(all(feature = "mqtt", feature = "ws"))]
+    pub(crate) lower: Option<WsiId>,
     /// What a client has asked a server to speak from then on.
     #[cfg(feature = "ws")]
     pub(crate) upgrade: Option<Box<crate::role::WsAsked>>,

@@ -46,6 +46,10 @@ impl Context {
     fn serve_as_it_is(&mut self, id: WsiId) {
         let Some(wsi) = self.core.wsis.get_mut(id) else { return };
         wsi.flags.clear(Flags::QUEUED);
+        #[cfg(all(feature = "mqtt", feature = "ws"))]
+        if let Some(lower) = wsi.rare.as_ref().and_then(|rare| rare.lower) {
+            return self.serve_upper(id, lower);
+        }
         match wsi.state() {
             _ if wsi.role.carrier().is_some() => self.role_serve_child(id),
             WsiState::Resolving => {}

@@ -123,8 +123,16 @@ fn packet_of(flags: u8, topic: &str, id: Option<u16>, properties: &[u8], payload
     packet
 }
 
+/// What stands between a socket and MQTT.
+pub(crate) trait Wire {
+    /// The MQTT in what has come. What is said to it on the way goes to `out`.
+    fn unwrap(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Vec<u8>;
+    fn wrap(&mut self, bytes: &[u8], out: &mut Vec<u8>);
+}
+
 struct Link {
     socket: RawSocket,
+    wire: Option<Box<dyn Wire>>,
     unread: Vec<u8>,
     /// What the window did not hold.
     unsent: Vec<u8>,
@@ -135,6 +143,23 @@ struct Link {
 }
 
 impl Link {
+    fn read(&mut self) {
+        let bytes = self.socket.read();
+        match &mut self.wire {
+            Some(wire) => self.unread.extend(wire.unwrap(&bytes, &mut self.unsent)),
+            None => self.unread.extend(bytes),
+        }
+        self.write();
+    }
+
+    fn say(&mut self, bytes: &[u8]) {
+        match &mut self.wire {
+            Some(wire) => wire.wrap(bytes, &mut self.unsent),
+            None => self.unsent.extend_from_slice(bytes),
+        }
+        self.write();
+    }
+
     fn write(&mut self) {
         while let Ok(sent @ 1..) = self.socket.write(&self.unsent) {
             self.unsent.drain(..sent);
@@ -171,6 +196,8 @@ pub(crate) struct Broker {
     pub(crate) after_connack: Vec<u8>,
     /// Publishes back what it gets.
     pub(crate) routes: bool,
+    /// Makes what stands between MQTT and each socket.
+    pub(crate) wires: Option<Box<dyn Fn() -> Box<dyn Wire>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,6 +230,7 @@ impl Broker {
             break_at: None,
             after_connack: Vec::new(),
             routes: false,
+            wires: None,
         }
     }
 
@@ -217,8 +245,7 @@ impl Broker {
     /// Sends these bytes to every client.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         for link in &mut self.links {
-            link.unsent.extend_from_slice(bytes);
-            link.write();
+            link.say(bytes);
         }
     }
 
@@ -239,6 +266,7 @@ impl Broker {
             self.connections += 1;
             self.links.push(Link {
                 socket,
+                wire: self.wires.as_ref().map(|make| make()),
                 unread: Vec::new(),
                 unsent: Vec::new(),
                 filters: BTreeSet::new(),
@@ -247,9 +275,7 @@ impl Broker {
             });
         }
         for mut link in std::mem::take(&mut self.links) {
-            let bytes = link.socket.read();
-            link.unread.extend(bytes);
-            link.write();
+            link.read();
             let mut lives = true;
             while lives && let Some(packet) = take_packet(&mut link.unread, &mut link.level) {
                 lives = self.serve(&mut link, packet);
@@ -275,8 +301,7 @@ impl Broker {
         let kind = packet.kind();
         self.packets.push(packet);
         if breaks != Some(Break::Taken) && !self.mute.contains(&kind) {
-            link.unsent.extend(answer);
-            link.write();
+            link.say(&answer);
         }
         breaks.is_none()
     }

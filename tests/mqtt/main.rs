@@ -7,4 +7,8 @@ mod outages;
 mod streams;
 mod torture;
 mod version5;
+#[cfg(feature = "ws")]
+mod web;
+#[cfg(feature = "ws")]
+mod websocket;
 mod world;

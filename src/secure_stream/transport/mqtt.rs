@@ -9,13 +9,19 @@ mod properties;
 
 use crate::cause::Cause;
 use crate::context::{Context, Core, Effect, WsiEvent};
+#[cfg(feature = "ws")]
+use crate::http::{Head, Method};
 use crate::policy::{Lookup, Mqtt, MqttNotice as Notice, StreamType, Template};
 use crate::role::{MqttEvent, MqttInfo, MqttNotice, Turn};
+#[cfg(feature = "ws")]
+use crate::secure_stream::endpoint::expand;
 use crate::secure_stream::endpoint::{EXPANDED, Endpoint};
 use crate::secure_stream::metadata::{DEFAULT_VALUE_LIMIT, Key, Metadata};
 use crate::secure_stream::stream::Doing;
 use crate::secure_stream::{RxFlags, StreamId, StreamState, Tx, TxFlow};
 use crate::system::Blob;
+#[cfg(feature = "ws")]
+use crate::wsi::OverWs;
 use crate::wsi::{Binding, WsiId};
 use ::mqtt::{EncodeError, PacketId, Properties, Publish, QoS, Refusal, Version, is_filter, is_topic};
 use properties::Said;
@@ -31,6 +37,9 @@ const AWS_SLASHES: usize = 7;
 /// Says no to what no server will have, before a stream of it exists.
 pub(super) fn check(stream_type: &StreamType) -> Result<(), &'static str> {
     match &stream_type.mqtt {
+        _ if stream_type.ws.subprotocol.is_some() && cfg!(not(feature = "ws")) => {
+            Err("ws_subprotocol: it needs the feature \"ws\", which is not in this build")
+        }
         _ if stream_type.server => Err("there is no mqtt server: a broker is a program of its own"),
         Mqtt { session_expiry: Some(_), version: None | Some(4), .. } => {
             Err("mqtt_session_expiry: only MQTT 5 has it (mqtt_version)")
@@ -93,6 +102,29 @@ fn notice(
     let topic = topic(template, what[0], stream_type, metadata, &mut buffer)?.to_owned();
     let qos = QoS::new(notice.qos).unwrap_or_default();
     Ok(Some(MqttNotice { topic, message, qos, retain: notice.retain }))
+}
+
+/// With `ws_subprotocol`, the connection is a websocket to `http_url`.
+#[cfg(feature = "ws")]
+fn over_ws(
+    endpoint: &Endpoint,
+    stream_type: &StreamType,
+    metadata: &Metadata,
+) -> Result<Option<OverWs>, Cause> {
+    let Some(protocols) = &stream_type.ws.subprotocol else { return Ok(None) };
+    let mut head = Head::default();
+    head.set_request(Method::Get, b"");
+    head.write_target(|target| match (&endpoint.path, &stream_type.http.url) {
+        (Some(path), _) => {
+            target.extend_from_slice(path);
+            Ok(())
+        }
+        (None, Some(url)) => expand(url, "http_url", stream_type, metadata, target),
+        (None, None) => Ok(()),
+    })?;
+    let target = String::from_utf8(head.target().to_vec());
+    let target = target.map_err(|_| Cause::policy("http_url: the metadata makes it no valid text"))?;
+    Ok(Some(OverWs { target, host: endpoint.authority.clone(), protocols: protocols.clone() }))
 }
 
 fn qos(stream_type: &StreamType) -> QoS {
@@ -351,8 +383,14 @@ impl Core {
             birth,
             aws_iot: mqtt.aws_iot,
         };
+        #[cfg(feature = "ws")]
+        let over_ws = over_ws(&endpoint, stream_type, metadata)?;
         if let Some(client) = Rc::get_mut(&mut endpoint.info) {
             client.mqtt = Some(Box::new(info));
+            #[cfg(feature = "ws")]
+            {
+                client.over_ws = over_ws.map(Box::new);
+            }
         }
         Ok(endpoint)
     }
