@@ -30,6 +30,9 @@ pub enum Error {
     NotConnected,
     /// A request or response that may not be said so.
     Http(String),
+    /// A packet that may not be said so, or not now.
+    #[cfg(feature = "mqtt")]
+    Mqtt(::mqtt::EncodeError),
     /// A metadata name that the stream type does not declare, or a value that is too long.
     Metadata(crate::secure_stream::MetadataError),
     /// The certificate or key is of no use.
@@ -60,6 +63,8 @@ impl fmt::Display for Error {
             Self::WrongKind(what) | Self::Full(what) => f.write_str(what),
             Self::Policy(what) | Self::Http(what) | Self::Tls(what) => f.write_str(what),
             Self::BadPolicy(error) => error.fmt(f),
+            #[cfg(feature = "mqtt")]
+            Self::Mqtt(error) => error.fmt(f),
             Self::WrongRole => f.write_str("the connection speaks another protocol"),
             Self::NotConnected => f.write_str("the connection is not up"),
             Self::Metadata(error) => error.fmt(f),
@@ -75,6 +80,8 @@ impl std::error::Error for Error {
             Self::Io { source, .. } => Some(source),
             Self::BadPolicy(error) => Some(error),
             Self::Metadata(error) => Some(error),
+            #[cfg(feature = "mqtt")]
+            Self::Mqtt(error) => Some(error),
             _ => None,
         }
     }

@@ -48,7 +48,7 @@ pub use plat::{Address, Adopted, Interest, PollHost, Readiness, SocketOptions, U
 #[cfg(feature = "ws")]
 pub use role::WsInfo;
 #[cfg(feature = "mqtt")]
-pub use role::{MqttInfo, MqttNotice};
+pub use role::{MqttEvent, MqttInfo, MqttNotice};
 pub use secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamInfo, StreamState, Tx, TxFlow};
 pub use system::{Blob, Step, SystemState};
 #[cfg(feature = "tls")]

@@ -317,7 +317,7 @@ impl Context {
                     WsiEvent::End(trailers) => protocol.end(cx, id, trailers),
                     WsiEvent::HalfClosed => protocol.half_closed(cx, id),
                     #[cfg(feature = "mqtt")]
-                    WsiEvent::Mqtt(_) => Flow::DisconnectMe,
+                    WsiEvent::Mqtt(event) => protocol.mqtt(cx, id, &event),
                 };
                 if flow != Flow::Ok {
                     self.core.effects.push_back(Effect::CloseWsi(id));

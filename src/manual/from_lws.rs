@@ -45,6 +45,7 @@
 //! | `lws_ss_server_foreach_client` | `server_foreach_client` |
 //! | `lws_ss_adopt_raw`, `lws_adopt_socket` | `adopt`, `adopt_socket` |
 //! | `lws_create_adopt_udp`, `lws_retry_sul_schedule` | `udp_bind`, `connect` with `ClientRole::Udp`; `retry_schedule` |
+//! | `lws_mqtt_client_send_publish`, `_subcribe`, `_unsubcribe`; `LWS_CALLBACK_MQTT_...` | `mqtt_publish`, `mqtt_subscribe`, `mqtt_unsubscribe`; `Protocol::mqtt`, `Protocol::message` |
 //! | `lws_create_vhost`, `lws_get_vhost_by_name` | `listen`, `vhost_create`; `!name` in the policy |
 //! | `lws_ss_validity_confirm`, `lws_validity_confirmed` | `validity_confirm`, `wsi_validity_confirm` |
 //! | `lws_system_ops_t.attach`, notifiers | `Remote::attach_at`, `attach`; `system_notifier` |

@@ -15,9 +15,9 @@ mod ws;
 #[cfg(feature = "h2")]
 pub(crate) use h2::{HalfClose, StreamWish};
 #[cfg(feature = "mqtt")]
-pub(crate) use mqtt::{MqttEvent, MqttSessions, Turn};
+pub use mqtt::{MqttEvent, MqttInfo, MqttNotice};
 #[cfg(feature = "mqtt")]
-pub use mqtt::{MqttInfo, MqttNotice};
+pub(crate) use mqtt::{MqttSessions, Turn};
 
 use crate::cause::Cause;
 use crate::context::scratch::{PREFIX_ROOM, Scratch};

@@ -5,6 +5,7 @@ mod connection;
 mod info;
 mod sending;
 mod subscriptions;
+mod user;
 
 pub(crate) use connection::MqttSessions;
 pub use info::{MqttInfo, MqttNotice};
@@ -13,7 +14,8 @@ pub(crate) use sending::Turn;
 use super::Role;
 use crate::cause::Cause;
 use crate::context::{Context, Core, WsiEvent};
-use crate::wsi::{Binding, Flags, PoolKey, Validity, Wait, WsiId, WsiState};
+use crate::secure_stream::{RxFlags, StreamId};
+use crate::wsi::{Flags, PoolKey, Validity, Wait, WsiId, WsiState};
 use ::mqtt::{Engine, Event, Limits, Message, PacketId, Properties, Reason, Session, Version};
 use connection::{Begun, InFlight};
 use info::refusal;
@@ -29,24 +31,30 @@ const FRONT_MOST: usize = 64 * 1024;
 /// How long the answer to a ping may take where the policy does not say: what the context's own limits leave for it.
 const PONG: Duration = Duration::from_secs(10);
 
-/// What a connection has to tell to one of those that share it.
+/// What an MQTT connection has to tell to one of those that share it, beside payload.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum MqttEvent<'a> {
-    /// CONNACK refuses.
+#[non_exhaustive]
+pub enum MqttEvent<'a> {
+    /// CONNACK refuses: the connection is over.
     Refused(Reason, &'a Cause),
     /// SUBACK: there is a subscription, or why there is none.
     Subscribed(Result<(), &'a Cause>),
-    /// A message for it begins.
+    /// A message begins. Its payload comes by [`Protocol::message`](crate::Protocol::message), at least one piece of it.
     Message {
+        /// What it was published under.
         topic: &'a str,
         /// The server had kept it.
         is_retained: bool,
+        /// What MQTT 5 says of it beside that.
         properties: &'a Properties<'a>,
     },
-    /// A piece of that, perhaps an empty one.
-    Payload { piece: &'a [u8], is_last: bool },
-    /// The server has the message of this ordinal, or will never have it.
-    Acknowledged { ordinal: u32, result: Result<(), &'a Cause> },
+    /// What has become of a message: the server has it (at QoS 0: it was written), or will never have it.
+    Acknowledged {
+        /// What [`Cx::mqtt_publish`](crate::Cx::mqtt_publish) gave.
+        ordinal: u32,
+        /// Why the server does not have it.
+        result: Result<(), &'a Cause>,
+    },
 }
 
 /// What the users of a connection share.
@@ -56,8 +64,8 @@ pub(crate) struct Mqtt {
     /// What it was made with; nothing before CONNECT is sent.
     key: Option<PoolKey>,
     subscriptions: BTreeMap<Rc<str>, Subscription>,
-    /// The filter of each user that has one.
-    filters: HashMap<WsiId, Rc<str>>,
+    /// What each user has asked for.
+    filters: BTreeSet<(WsiId, Rc<str>)>,
     /// Those of the filters that are not topics themselves.
     wildcards: BTreeSet<Rc<str>>,
     /// Filters of which the server has to be told something.
@@ -72,11 +80,15 @@ pub(crate) struct Mqtt {
     turn: Turn,
     /// Who is asked for a message, and is not in line.
     asking: Option<WsiId>,
+    /// Counts the messages of user code.
+    ordinal: u32,
     /// Those that want to send, each once, and those of them for which the in-flight window is full.
     queue: VecDeque<WsiId>,
     blocked: VecDeque<WsiId>,
     /// For whom the message is that arrives.
     receivers: Vec<WsiId>,
+    /// None of its payload has come.
+    is_first: bool,
     topic: String,
     properties: Vec<u8>,
     /// Seconds: ours, or the server's.
@@ -84,7 +96,7 @@ pub(crate) struct Mqtt {
     begun: Begun,
     birth_due: bool,
     /// Who had the connection before this one; until CONNACK.
-    owners: Vec<Binding>,
+    owners: Vec<StreamId>,
 }
 
 impl Default for Mqtt {
@@ -93,7 +105,7 @@ impl Default for Mqtt {
             engine: Engine::new(Version::V4, Limits::default(), Session::new()),
             key: None,
             subscriptions: BTreeMap::new(),
-            filters: HashMap::new(),
+            filters: BTreeSet::new(),
             wildcards: BTreeSet::new(),
             unsaid: VecDeque::new(),
             asked: HashMap::new(),
@@ -102,9 +114,11 @@ impl Default for Mqtt {
             sending: None,
             turn: Turn::default(),
             asking: None,
+            ordinal: 0,
             queue: VecDeque::new(),
             blocked: VecDeque::new(),
             receivers: Vec::new(),
+            is_first: false,
             topic: String::new(),
             properties: Vec::new(),
             keep_alive: 0,
@@ -337,6 +351,7 @@ impl Context {
         }
         if let Some(mqtt) = self.core.mqtt_mut(id) {
             (mqtt.topic, mqtt.properties) = (topic, properties);
+            mqtt.is_first = true;
             mqtt.receivers = receivers;
         }
         self.core.mqtt_rx_flow(id);
@@ -347,8 +362,9 @@ impl Context {
     fn mqtt_payload(&mut self, id: WsiId, piece: &[u8], is_last: bool) {
         let Some(mqtt) = self.core.mqtt_mut(id) else { return };
         let mut receivers = std::mem::take(&mut mqtt.receivers);
+        let flags = RxFlags::new(std::mem::replace(&mut mqtt.is_first, false), is_last);
         for child in &receivers {
-            self.wsi_event(*child, WsiEvent::Mqtt(MqttEvent::Payload { piece, is_last }));
+            self.wsi_event(*child, WsiEvent::Message(piece, flags));
         }
         if is_last {
             receivers.clear();

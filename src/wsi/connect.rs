@@ -49,8 +49,7 @@ pub enum ClientRole {
     /// connection; each is a stream of it, for one request after the other.
     #[cfg(feature = "h2")]
     H2,
-    /// MQTT 3.1.1, for secure streams: those that are the same to the server share the connection. User code of its own
-    /// it does not serve, and closes at once.
+    /// MQTT, of the client that [`ClientInfo::mqtt`] says. Those that are the same to the server share the connection.
     #[cfg(feature = "mqtt")]
     Mqtt,
     /// A websocket: HTTP/1.1, until [`Cx::ws_request`](crate::Cx::ws_request) has been answered.
@@ -81,7 +80,7 @@ pub struct ClientInfo {
     /// The websocket that it goes through, where it does; `tls` is of that, then. For MQTT alone.
     #[cfg(all(feature = "mqtt", feature = "ws"))]
     pub over_ws: Option<Box<super::OverWs>>,
-    /// Who the client is, to a server that wants to know before anything else.
+    /// Who an MQTT client is; `None` is [`MqttInfo::default`](crate::MqttInfo::default).
     #[cfg(feature = "mqtt")]
     pub mqtt: Option<Box<crate::role::MqttInfo>>,
 }

@@ -68,11 +68,18 @@ pub trait Protocol {
         self.rx(cx, me, payload)
     }
 
-    /// A piece of a websocket message, as it arrives; the flags say where in its message it stands. Leaves it to `rx` unless it
-    /// is implemented.
+    /// A piece of a websocket or MQTT message, as it arrives; the flags say where in its message it stands. Leaves it to `rx`
+    /// unless it is implemented.
     fn message(&mut self, cx: &mut Cx<'_>, me: WsiId, payload: &[u8], flags: RxFlags) -> Flow {
         let _ = flags;
         self.rx(cx, me, payload)
+    }
+
+    /// What MQTT has to tell beside payload: a message begins, or has been acknowledged, a subscription is there.
+    #[cfg(feature = "mqtt")]
+    fn mqtt(&mut self, cx: &mut Cx<'_>, me: WsiId, event: &crate::MqttEvent<'_>) -> Flow {
+        let _ = (cx, me, event);
+        Flow::Ok
     }
 
     /// The http message is complete; `trailers` holds what came behind its body, mostly nothing.

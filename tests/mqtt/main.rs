@@ -4,6 +4,7 @@
 
 mod broker;
 mod outages;
+mod protocol;
 mod streams;
 mod torture;
 mod version5;

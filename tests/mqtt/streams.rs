@@ -262,42 +262,6 @@ fn more_than_a_packet_holds_is_refused_and_does_no_harm() {
 }
 
 #[test]
-fn user_code_without_streams_is_turned_away() {
-    struct Code(std::rc::Rc<std::cell::Cell<bool>>);
-    impl millstream::Protocol for Code {
-        fn rx(&mut self, _: &mut millstream::Cx<'_>, _: millstream::WsiId, _: &[u8]) -> Flow {
-            Flow::Ok
-        }
-
-        fn writeable(
-            &mut self,
-            _: &mut millstream::Cx<'_>,
-            _: millstream::WsiId,
-            _: &mut millstream::Tx<'_>,
-        ) -> millstream::TxFlow {
-            millstream::TxFlow::DontSend
-        }
-
-        fn closed(
-            &mut self,
-            _: &mut millstream::Cx<'_>,
-            _: millstream::WsiId,
-            cause: Option<&millstream::Cause>,
-        ) {
-            self.0.set(cause.is_some());
-        }
-    }
-    let mut world = World::new("");
-    let target = millstream::Target::Host("10.0.0.1".to_owned(), 1883);
-    let info = millstream::ClientInfo::new(target, millstream::ClientRole::Mqtt);
-    let is_closed = std::rc::Rc::default();
-    world.context.with(|cx| cx.connect(&info, Code(std::rc::Rc::clone(&is_closed))));
-    world.run(10);
-    assert!(is_closed.get());
-    assert_eq!((world.context.census().wsis, world.broker.packets.len()), (0, 0));
-}
-
-#[test]
 fn will_and_birth_are_said_with_metadata_and_birth_goes_before_any_message() {
     let more = r#", "mqtt_topic": "t", "mqtt_keep_alive": 60, "mqtt_clean_start": true, "mqtt_will_topic": "w/${who}",
         "mqtt_will_message": "${who} is lost", "mqtt_will_qos": 1, "mqtt_will_retain": true,

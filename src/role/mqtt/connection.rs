@@ -1,9 +1,10 @@
 //! From CONNECT to the end of a connection, and what of it the next one goes on with.
 
 use super::super::Role;
-use super::Mqtt;
+use super::{Mqtt, MqttInfo};
 use crate::cause::{Cause, Words};
 use crate::context::{Core, Effect};
+use crate::secure_stream::StreamId;
 use crate::wsi::{Binding, PoolKey, Wait, WsiId, WsiState};
 use ::mqtt::{
     Connect, EncodeError, Engine, Limits, PacketId, Property, Publish, QoS, Reason, Session, Version, Will,
@@ -15,10 +16,25 @@ use std::time::Duration;
 /// Sessions that are kept for connections to come.
 const SESSIONS: usize = 256;
 
+/// Whose a message is. Streams outlive connections, user code does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    Stream(StreamId),
+    User(WsiId),
+    /// It is the birth message.
+    Nobody,
+}
+
+impl Owner {
+    pub(super) fn stream(self) -> Option<StreamId> {
+        if let Self::Stream(id) = self { Some(id) } else { None }
+    }
+}
+
 /// A message that is not acknowledged: whose, which, and how long it was.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct InFlight {
-    pub(super) owner: Binding,
+    pub(super) owner: Owner,
     pub(super) ordinal: u32,
     pub(super) len: u32,
 }
@@ -26,7 +42,7 @@ pub(super) struct InFlight {
 /// What came of a message whose user had no connection then.
 #[derive(Debug, Clone)]
 pub(super) struct Late {
-    pub(super) owner: Binding,
+    pub(super) owner: Owner,
     pub(super) ordinal: u32,
     /// Why the server does not have it, where it does not.
     pub(super) cause: Cause,
@@ -39,7 +55,7 @@ struct Kept {
     in_flight: HashMap<PacketId, InFlight>,
     late: VecDeque<Late>,
     granted: Vec<(Rc<str>, QoS)>,
-    users: Vec<Binding>,
+    users: Vec<StreamId>,
     begun: Begun,
 }
 
@@ -82,7 +98,7 @@ impl Mqtt {
     }
 
     pub(super) fn tell_late(&mut self, answer: Late) {
-        if !matches!(answer.owner, Binding::Stream(_)) {
+        if answer.owner.stream().is_none() {
             return;
         }
         // Of those that never come back the oldest goes.
@@ -92,7 +108,7 @@ impl Mqtt {
         self.late.push_back(answer);
     }
 
-    pub(super) fn take_late(&mut self, owner: Binding) -> VecDeque<Late> {
+    pub(super) fn take_late(&mut self, owner: Owner) -> VecDeque<Late> {
         if !self.late.iter().any(|answer| answer.owner == owner) {
             return VecDeque::new();
         }
@@ -116,7 +132,7 @@ impl Mqtt {
                 out.extend_from_slice(&birth.message);
                 self.written(birth.message.len());
                 if let Some(id) = id {
-                    self.in_flight.insert(id, InFlight { owner: Binding::Carrier, ordinal: 0, len });
+                    self.in_flight.insert(id, InFlight { owner: Owner::Nobody, ordinal: 0, len });
                 }
                 self.birth_due = false;
             }
@@ -143,9 +159,8 @@ impl Core {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
         let key = wsi.rare.as_ref().and_then(|rare| rare.pool_key.clone());
         let (Role::Mqtt(mqtt), Some(key)) = (&mut wsi.role, key) else { return };
-        let Some(info) = &key.mqtt else {
-            return self.close(id, Some(Cause::policy("nothing is said of the MQTT client")));
-        };
+        let default = MqttInfo::default();
+        let info = key.mqtt.as_deref().unwrap_or(&default);
         let kept = self.mqtt.kept.remove(&key);
         let expiry = info.expiry();
         let clean_start = match &kept {
@@ -166,7 +181,7 @@ impl Core {
         mqtt.keep_alive = info.keep_alive;
         mqtt.birth_due = info.birth.is_some();
         mqtt.owners = kept.users;
-        mqtt.owners.extend(mqtt.in_flight.values().map(|message| message.owner));
+        mqtt.owners.extend(mqtt.in_flight.values().filter_map(|message| message.owner.stream()));
         let will = info.will.as_ref().map(|will| Will {
             topic: &will.topic,
             message: &will.message,
@@ -214,10 +229,8 @@ impl Core {
         for child in self.families.get(&id).cloned().unwrap_or_default() {
             self.child_open(child);
         }
-        for owner in owners {
-            if let Binding::Stream(stream) = owner {
-                self.stream_hurry(stream);
-            }
+        for stream in owners {
+            self.stream_hurry(stream);
         }
         // Behind all that those lead to.
         self.effects.push_back(Effect::Call(Box::new(move |cx| cx.core.mqtt_sweep(id))));
@@ -232,7 +245,10 @@ impl Core {
         let mqtt = std::mem::take(&mut **mqtt);
         let mut users = mqtt.owners;
         let family = self.families.get(&id).into_iter().flatten();
-        users.extend(family.filter_map(|child| self.wsis.get(*child).map(|child| child.binding)));
+        users.extend(family.filter_map(|child| match self.wsis.get(*child)?.binding {
+            Binding::Stream(id) => Some(id),
+            _ => None,
+        }));
         let kept = Kept {
             session: mqtt.engine.into_session(),
             in_flight: mqtt.in_flight,
@@ -246,8 +262,7 @@ impl Core {
             return;
         }
         if self.mqtt.kept.len() >= SESSIONS {
-            let is_alive =
-                |owner: &Binding| matches!(owner, Binding::Stream(id) if self.streams.get(*id).is_some());
+            let is_alive = |id: &StreamId| self.streams.get(*id).is_some();
             self.mqtt.kept.retain(|_, kept| kept.users.iter().any(is_alive));
         }
         if self.mqtt.kept.len() < SESSIONS {
@@ -259,7 +274,7 @@ impl Core {
         let ending = self.ending;
         let Some(mqtt) = self.mqtt_mut(carrier) else { return };
         if !ending {
-            mqtt.leave_filter(child);
+            mqtt.leave_filters(child);
         }
         if mqtt.is_sending(child) {
             let why = "mqtt: a stream left in the midst of its message";

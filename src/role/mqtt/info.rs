@@ -28,8 +28,8 @@ pub struct MqttInfo {
     pub will: Option<MqttNotice>,
     /// What the client publishes before anything else, each time it is connected.
     pub birth: Option<MqttNotice>,
-    /// It keeps to what Amazon's broker allows.
-    pub(crate) aws_iot: bool,
+    /// It keeps to what Amazon's broker allows: eight filters in a packet.
+    pub aws_iot: bool,
 }
 
 /// 3.1.1, a clean start, a name that the server gives, and nothing else.

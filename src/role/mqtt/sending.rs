@@ -2,7 +2,7 @@
 //! of a lost connection go first, in their order; then who asks is served in turn.
 
 use super::super::Role;
-use super::connection::{InFlight, Late};
+use super::connection::{InFlight, Late, Owner};
 use super::{Mqtt, MqttEvent};
 use crate::cause::Cause;
 use crate::context::{Context, Core, WsiEvent};
@@ -95,16 +95,21 @@ impl Core {
     }
 
     /// Whose message this is, if it can be asked for it now.
-    fn mqtt_owner(&self, carrier: WsiId, owner: Binding) -> Option<WsiId> {
-        let child = self.connected_user(owner)?;
+    fn mqtt_owner(&self, carrier: WsiId, owner: Owner) -> Option<WsiId> {
+        let child = match owner {
+            Owner::Stream(stream) => self.connected_user(stream)?,
+            Owner::User(child) => child,
+            Owner::Nobody => return None,
+        };
         (self.parent(child) == Some(carrier)).then_some(child)
     }
 
     /// The user whose message this is has no connection yet, and is about to have one.
     fn mqtt_owner_comes(&mut self, carrier: WsiId, packet: PacketId) -> bool {
         let Some(mqtt) = self.mqtt_mut(carrier) else { return false };
-        let Some(owner) = mqtt.in_flight.get(&packet).map(|message| message.owner) else { return false };
-        self.coming_user(owner).is_some_and(|child| self.parent(child) == Some(carrier))
+        let message = mqtt.in_flight.get(&packet);
+        let Some(stream) = message.and_then(|message| message.owner.stream()) else { return false };
+        self.coming_user(stream).is_some_and(|child| self.parent(child) == Some(carrier))
     }
 
     /// Whose turn it is; [`Core::mqtt_turn`] says for what.
@@ -151,6 +156,13 @@ impl Core {
         Some(self.mqtt_mut(carrier)?.turn)
     }
 
+    fn mqtt_owner_of(&self, child: WsiId) -> Owner {
+        match self.wsis.get(child).map(|wsi| wsi.binding) {
+            Some(Binding::Stream(stream)) => Owner::Stream(stream),
+            _ => Owner::User(child),
+        }
+    }
+
     /// A message of this QoS can go out. If not, the user is asked when it can.
     pub(crate) fn mqtt_can_publish(&mut self, child: WsiId, qos: QoS) -> bool {
         let Some(carrier) = self.parent(child) else { return false };
@@ -174,13 +186,13 @@ impl Core {
         len: u32,
         ordinal: u32,
     ) -> Result<(), EncodeError> {
-        let binding = self.wsis.get(child).map_or(Binding::None, |wsi| wsi.binding);
+        let owner = self.mqtt_owner_of(child);
         let carrier = self.parent(child).ok_or(EncodeError::Turn)?;
         let wsi = self.wsis.get_mut(carrier).ok_or(EncodeError::Turn)?;
         let Role::Mqtt(mqtt) = &mut wsi.role else { return Err(EncodeError::Turn) };
         self.spares.lend(&mut wsi.front);
         if let Some(id) = mqtt.engine.publish(publish, len, &mut wsi.front)? {
-            mqtt.in_flight.insert(id, InFlight { owner: binding, ordinal, len });
+            mqtt.in_flight.insert(id, InFlight { owner, ordinal, len });
         }
         mqtt.sending = Some(Sending { child, ordinal, qos: publish.qos, is_resend: false });
         Ok(())
@@ -228,7 +240,13 @@ impl Context {
     /// One of those who share the connection fills the buffer.
     pub(in crate::role) fn mqtt_tx_turn(&mut self, id: WsiId, tx: &mut Tx<'_>) -> TxFlow {
         let Some(child) = self.core.mqtt_next_sender(id) else { return TxFlow::DontSend };
+        if let Some(mqtt) = self.core.mqtt_mut(id)
+            && let Turn::Continue { left, ordinal, .. } = mqtt.turn
+        {
+            tx.describe(left.into(), false, ordinal);
+        }
         let flow = self.ask_tx(child, tx);
+        let flow = self.mqtt_user_sent(id, child, flow, tx);
         let was_asked = self.core.mqtt_mut(id).is_some_and(|mqtt| mqtt.asking.take() == Some(child));
         if flow != TxFlow::Send {
             if was_asked {
@@ -279,10 +297,11 @@ impl Context {
 
     /// A user is CONNECTED: what it is to hear first, and whatever it can send again.
     pub(crate) fn mqtt_user_connected(&mut self, child: WsiId) {
-        let Some(wsi) = self.core.wsis.get(child) else { return };
-        let (binding, Some(carrier)) = (wsi.binding, self.core.parent(child)) else { return };
+        let (owner, Some(carrier)) = (self.core.mqtt_owner_of(child), self.core.parent(child)) else {
+            return;
+        };
         let Some(mqtt) = self.core.mqtt_mut(carrier) else { return };
-        for answer in mqtt.take_late(binding) {
+        for answer in mqtt.take_late(owner) {
             self.wsi_event(child, WsiEvent::Mqtt(answer.event()));
         }
         self.core.mqtt_more_tx(carrier);

@@ -39,8 +39,13 @@ impl Mqtt {
         if let Some(subscription) = self.subscriptions.get(topic) {
             out.extend(&subscription.users);
         }
+        let exact = out.len();
         for filter in self.wildcards.iter().filter(|filter| matches(filter, topic)) {
             out.extend(self.subscriptions.get(filter).iter().flat_map(|subscription| &subscription.users));
+        }
+        if out.len() > exact {
+            out.sort_unstable();
+            out.dedup();
         }
     }
 
@@ -147,10 +152,18 @@ impl Mqtt {
         granted.map(|(filter, it)| (Rc::clone(filter), it.qos))
     }
 
-    /// A user is gone, and with the last one the subscription.
-    pub(super) fn leave_filter(&mut self, child: WsiId) {
-        let Some(filter) = self.filters.remove(&child) else { return };
-        let Some(subscription) = self.subscriptions.get_mut(&filter) else { return };
+    /// A user is gone.
+    pub(super) fn leave_filters(&mut self, child: WsiId) {
+        while let Some((_, filter)) = self.filters.range((child, Rc::from(""))..).next().cloned()
+            && self.filters.remove(&(child, Rc::clone(&filter)))
+        {
+            self.leave_filter(child, &filter);
+        }
+    }
+
+    /// A user wants no more of it. The last one takes the subscription along.
+    fn leave_filter(&mut self, child: WsiId, filter: &Rc<str>) {
+        let Some(subscription) = self.subscriptions.get_mut(filter) else { return };
         if let Ok(at) = subscription.users.binary_search(&child) {
             subscription.users.remove(at);
         }
@@ -158,9 +171,9 @@ impl Mqtt {
             return;
         }
         if subscription.state == State::Wanted {
-            self.forget_filter(&filter);
+            self.forget_filter(filter);
         } else {
-            self.unsaid.push_back(filter);
+            self.unsaid.push_back(Rc::clone(filter));
         }
     }
 }
@@ -196,7 +209,7 @@ impl Core {
             }
             subscription.users.insert(at, child);
         }
-        mqtt.filters.insert(child, Rc::clone(&filter));
+        mqtt.filters.insert((child, Rc::clone(&filter)));
         if is_more {
             subscription.state = State::Wanted;
         }
@@ -207,6 +220,16 @@ impl Core {
             self.wsi_request_flush(carrier);
         }
         Ok(is_granted)
+    }
+
+    pub(super) fn mqtt_unsubscribe(&mut self, child: WsiId, filter: &str) {
+        let Some(carrier) = self.parent(child) else { return };
+        let Some(mqtt) = self.mqtt_mut(carrier) else { return };
+        let filter = Rc::from(filter);
+        if mqtt.filters.remove(&(child, Rc::clone(&filter))) {
+            mqtt.leave_filter(child, &filter);
+            self.wsi_request_flush(carrier);
+        }
     }
 
     /// Filters that were granted on an earlier connection, and for which nobody has come back.

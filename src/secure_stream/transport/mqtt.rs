@@ -22,7 +22,7 @@ use crate::secure_stream::{RxFlags, StreamId, StreamState, Tx, TxFlow};
 use crate::system::Blob;
 #[cfg(feature = "ws")]
 use crate::wsi::OverWs;
-use crate::wsi::{Binding, WsiId};
+use crate::wsi::WsiId;
 use ::mqtt::{EncodeError, PacketId, Properties, Publish, QoS, Refusal, Version, is_filter, is_topic};
 use properties::Said;
 use std::rc::Rc;
@@ -149,7 +149,7 @@ impl Context {
                 self.mqtt_ready(id, wsi);
                 self.core.mqtt_begin_rx(id, topic, is_retained, properties);
             }
-            WsiEvent::Mqtt(MqttEvent::Payload { piece, is_last }) => self.mqtt_rx(id, piece, is_last),
+            WsiEvent::Message(piece, flags) => self.mqtt_rx(id, piece, flags),
             WsiEvent::Mqtt(MqttEvent::Acknowledged { ordinal, result }) => {
                 self.core.mqtt_tell(id, ordinal, result);
             }
@@ -188,11 +188,11 @@ impl Context {
         }
     }
 
-    fn mqtt_rx(&mut self, id: StreamId, piece: &[u8], is_last: bool) {
-        let Ok(stream) = self.core.live_mut(id) else { return };
-        let som = !std::mem::replace(&mut stream.txn.rx_begun, true);
-        self.call_rx(id, piece, RxFlags::new(som, is_last));
-        if is_last && let Ok(stream) = self.core.live_mut(id) {
+    fn mqtt_rx(&mut self, id: StreamId, piece: &[u8], flags: RxFlags) {
+        self.call_rx(id, piece, flags);
+        if flags.is_eom()
+            && let Ok(stream) = self.core.live_mut(id)
+        {
             stream.metadata.clear_from_peer();
         }
     }
@@ -413,7 +413,6 @@ impl Core {
     /// A message begins to arrive: what stands before its payload goes where the policy maps it.
     fn mqtt_begin_rx(&mut self, id: StreamId, topic: &str, is_retained: bool, properties: &Properties<'_>) {
         let Ok(stream) = self.live_mut(id) else { return };
-        stream.txn.rx_begun = false;
         stream.metadata.clear_from_peer();
         let stream_type = Rc::clone(&stream.stream_type);
         for (index, def) in stream_type.metadata.iter().enumerate() {
@@ -467,16 +466,14 @@ impl Core {
         self.effects.push_back(effect);
     }
 
-    /// The connection of whoever is bound so and can hear of messages.
-    pub(crate) fn connected_user(&self, binding: Binding) -> Option<WsiId> {
-        let Binding::Stream(id) = binding else { return None };
+    /// The connection of a stream that can hear of messages.
+    pub(crate) fn connected_user(&self, id: StreamId) -> Option<WsiId> {
         let stream = self.live(id).ok()?;
         if stream.doing == Doing::Connected { stream.wsi } else { None }
     }
 
-    /// The connection of whoever is bound so and is about to hear.
-    pub(crate) fn coming_user(&self, binding: Binding) -> Option<WsiId> {
-        let Binding::Stream(id) = binding else { return None };
+    /// The connection of a stream that is about to hear.
+    pub(crate) fn coming_user(&self, id: StreamId) -> Option<WsiId> {
         let stream = self.live(id).ok()?;
         if stream.doing == Doing::Attempting { stream.wsi } else { None }
     }
