@@ -1,7 +1,7 @@
 //! Lifecycle torture: each callback of a stream that shares its connection, times every answer, times whatever may be asked
 //! for inside. Nothing panics, nothing is left over, each life is heard in its order, and siblings hear all they should.
 
-use super::broker::{Break, PUBLISH, publish};
+use super::broker::{Break, PUBLISH, publish, publish5};
 use super::world::{World, stream_type};
 use millstream::{Census, Cx, Error, Flow, RxFlags, StreamHandler, StreamId, StreamState as S, Tx, TxFlow};
 use std::cell::{Cell, RefCell};
@@ -62,6 +62,8 @@ const ACTS: [Act; 12] = [
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     qos: u8,
+    /// MQTT 5, over websockets.
+    is_web: bool,
     at: Moment,
     answer: Answer,
     act: Act,
@@ -231,10 +233,16 @@ impl StreamHandler for Actor {
 /// both ways, and a link that breaks with a message on it. Returns how often the moment came.
 fn play(plan: Plan) -> u32 {
     let more = format!(
-        r#", "mqtt_topic": "up", "mqtt_subscribe": "down", "mqtt_qos": {}, "timeout_ms": 3"#,
-        plan.qos
+        r#", "mqtt_topic": "up", "mqtt_subscribe": "down", "mqtt_qos": {}, "timeout_ms": 3 {}"#,
+        plan.qos,
+        if plan.is_web { r#", "mqtt_version": 5, "ws_subprotocol": "mqtt""# } else { "" }
     );
     let mut world = World::new(&stream_type("both", &more));
+    #[cfg(feature = "ws")]
+    if plan.is_web {
+        let manner = super::web::Manner { size: 5000, ..super::web::Manner::default() };
+        world.broker.wires = Some(Box::new(move || Box::new(super::web::Web::new(manner, &Rc::default()))));
+    }
     let stage = Rc::new(Stage {
         plan,
         hits: Cell::new(0),
@@ -249,7 +257,12 @@ fn play(plan: Plan) -> u32 {
     }
     for _ in 0..5 {
         world.run(30);
-        world.broker.send(&publish(1 << 1, "down", Some(1), &vec![7; 35_000]));
+        let payload = vec![7; 35_000];
+        world.broker.send(&if plan.is_web {
+            publish5(1 << 1, "down", Some(1), &[0x23, 0, 1], &payload)
+        } else {
+            publish(1 << 1, "down", Some(1), &payload)
+        });
     }
     world.run(20);
     for _ in 0..3 {
@@ -275,6 +288,10 @@ fn play(plan: Plan) -> u32 {
 }
 
 fn torture(qos: u8, moments: &[Moment]) {
+    torture_way(qos, moments, false);
+}
+
+fn torture_way(qos: u8, moments: &[Moment], is_web: bool) {
     let mut ran = 0;
     for at in moments.iter().copied() {
         let answers: &[Answer] = match at {
@@ -292,7 +309,7 @@ fn torture(qos: u8, moments: &[Moment]) {
                     if always && asks_on {
                         continue;
                     }
-                    let plan = Plan { qos, at, answer, act, always };
+                    let plan = Plan { qos, is_web, at, answer, act, always };
                     assert!(play(plan) > 0, "{plan:?}: the moment never came");
                     ran += 1;
                 }
@@ -336,4 +353,12 @@ fn messages_that_go_out_again() {
     for qos in 1..3 {
         torture(qos, &[Moment::ResendFirst, Moment::ResendLater]);
     }
+}
+
+#[cfg(feature = "ws")]
+#[test]
+fn all_of_it_over_websockets() {
+    let states = [S::Connected, S::QosAckRemote, S::Disconnected].map(Moment::State);
+    torture_way(1, &states, true);
+    torture_way(2, &[Moment::RxMiddle, Moment::TxLater, Moment::ResendLater], true);
 }

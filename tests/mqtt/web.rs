@@ -104,7 +104,8 @@ impl Wire for Web {
     }
 
     fn wrap(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        let engine = self.engine.as_mut().expect("the client has been answered");
+        // Before the client has asked, and after it has said goodbye, there is nobody to hear it.
+        let Some(engine) = self.engine.as_mut().filter(|engine| !engine.tx_done()) else { return };
         for message in bytes.chunks(self.manner.size) {
             let piece = if self.manner.is_text { Piece::TEXT } else { Piece::BINARY };
             let mut payload = message.to_vec();
