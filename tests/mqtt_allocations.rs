@@ -82,13 +82,20 @@ fn until(context: &mut Context, is_there: impl Fn() -> bool) {
 /// Broker and stream exchange a message each way, both of QoS 1 and acknowledged, with two streams to hear the second.
 #[test]
 fn a_message_costs_no_allocation() {
+    count_messages(4);
+    // With a property that is metadata, both ways.
+    count_messages(5);
+}
+
+fn count_messages(version: u8) {
+    let is_5 = version == 5;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let policy = format!(
         r#"{{"s": [{{"both": {{"endpoint": "127.0.0.1", "port": {port}, "protocol": "mqtt", "nailed_up": true, "mqtt_qos": 1,
-            "mqtt_topic": "attic/${{who}}", "mqtt_subscribe": "down/#",
-            "metadata": [{{"who": ""}}, {{"from": "topic"}}]}}}}, {{"many": {{"endpoint": "127.0.0.1", "port": {port}, "protocol": "mqtt",
-            "nailed_up": true, "mqtt_topic": "cellar/${{who}}", "metadata": [{{"who": ""}}]}}}}]}}"#
+            "mqtt_topic": "attic/${{who}}", "mqtt_subscribe": "down/#", "mqtt_version": {version},
+            "metadata": [{{"who": "content-type"}}, {{"from": "topic"}}]}}}}, {{"many": {{"endpoint": "127.0.0.1", "port": {port}, "protocol": "mqtt",
+            "nailed_up": true, "mqtt_topic": "cellar/${{who}}", "mqtt_version": {version}, "metadata": [{{"who": ""}}]}}}}]}}"#
     );
     let mut context = Context::builder().policy(&policy).unwrap().build().unwrap();
     let counts = Rc::<Counts>::default();
@@ -99,28 +106,40 @@ fn a_message_costs_no_allocation() {
     socket.set_nonblocking(true).unwrap();
     socket.set_nodelay(true).unwrap();
     // CONNECT with a client id of 23 bytes, SUBSCRIBE.
-    read(&mut context, &mut socket, &mut [0; 2 + 10 + 2 + 23]);
-    socket.write_all(&[0x20, 2, 0, 0]).unwrap();
-    read(&mut context, &mut socket, &mut [0; 2 + 2 + 2 + 6 + 1]);
-    socket.write_all(&[0x90, 3, 0, 1, 1]).unwrap();
+    let (connect, subscribe) = if is_5 { (12, 1) } else { (0, 0) };
+    read(&mut context, &mut socket, &mut vec![0; 2 + 10 + connect + 2 + 23]);
+    socket.write_all(if is_5 { &[0x20, 3, 0, 0, 0] } else { &[0x20, 2, 0, 0] }).unwrap();
+    read(&mut context, &mut socket, &mut vec![0; 2 + 2 + subscribe + 2 + 6 + 1]);
+    socket.write_all(if is_5 { &[0x90, 4, 0, 1, 0, 1] } else { &[0x90, 3, 0, 1, 1] }).unwrap();
     until(&mut context, || counts.connected.get() == 3);
 
     let exchange = |context: &mut Context, socket: &mut TcpStream| {
         let acknowledged = counts.acknowledged.get();
         context.with(|cx| cx.request_tx(streams[0])).unwrap();
-        let mut publish = [0; 2 + 2 + 10 + 2 + 2];
-        read(context, socket, &mut publish);
-        assert_eq!((&publish[..14], &publish[16..]), (&b"\x32\x10\0\x0aattic/left"[..], &b"19"[..]));
+        let mut publish = [0; 2 + 2 + 10 + 2 + 8 + 2];
+        let publish = if is_5 { &mut publish[..] } else { &mut publish[8..] };
+        read(context, socket, publish);
+        let (head, rest): (&[u8], &[u8]) = if is_5 {
+            (b"\x32\x18\0\x0aattic/left", b"\x07\x03\0\x04left19")
+        } else {
+            (b"\x32\x10\0\x0aattic/left", b"19")
+        };
+        assert_eq!((&publish[..14], &publish[16..]), (head, rest));
         socket.write_all(&[0x40, 2, publish[14], publish[15]]).unwrap();
         until(context, || counts.acknowledged.get() > acknowledged);
 
-        socket.write_all(b"\x32\x0c\0\x06down/a\0\x0720").unwrap();
+        let down: &[u8] = if is_5 {
+            b"\x32\x11\0\x06down/a\0\x07\x04\x03\0\x01x20"
+        } else {
+            b"\x32\x0c\0\x06down/a\0\x0720"
+        };
+        socket.write_all(down).unwrap();
         let mut puback = [0; 4];
         read(context, socket, &mut puback);
         assert_eq!(puback, [0x40, 2, 0, 7]);
     };
     (0..WARM).for_each(|_| exchange(&mut context, &mut socket));
-    let mut buffer = [0; BURST as usize * (2 + 2 + 11 + 2)];
+    let mut buffer = vec![0; BURST as usize * (2 + 2 + 11 + usize::from(is_5) + 2)];
     // What waits for its turn does not grow with what has had it.
     let mut burst = |context: &mut Context, socket: &mut TcpStream, count: u32| {
         counts.burst.set(count);

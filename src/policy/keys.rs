@@ -584,7 +584,7 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
     S.flag("mqtt_retain", |t| &mut t.mqtt.retain, "messages are retained by the broker"),
     S.number("mqtt_keep_alive", WORD, |t, n| t.mqtt.keep_alive = Some(narrow(n)), "keep-alive in s"),
     S.flag("mqtt_clean_start", |t| &mut t.mqtt.clean_start, "the session starts clean"),
-    S.number("mqtt_session_expiry", LONG, |t, n| t.mqtt.session_expiry = Some(narrow(n)), "5: in s"),
+    S.number("mqtt_session_expiry", LONG, |t, n| t.mqtt.session_expiry = Some(narrow(n)), "MQTT 5, in s"),
     S.template("mqtt_will_topic", |t| &mut t.mqtt.will.topic, "topic of the will"),
     S.message("mqtt_will_message", |t| &mut t.mqtt.will.message, "text of the will"),
     S.number("mqtt_will_qos", QOS, |t, n| t.mqtt.will.qos = narrow(n), "quality of service of the will"),
