@@ -168,6 +168,10 @@ fn policy() -> String {
                 {{"query": ""}}, {{"token": "x-token:"}}, {{"auth": "authorization:"}}]}}}},
             {{"server_tls": {{"server": true, "port": 443, "protocol": "ws", "ws_subprotocol": "chat", "tls": true,
                 "server_cert": "cert", "server_key": "key"}}}},
+            {{"server_alpn": {{"server": true, "port": 8443, "protocol": "h2", "ws_subprotocol": "chat", "tls": true,
+                "server_cert": "cert", "server_key": "key"}}}},
+            {{"client_alpn": {{"endpoint": "10.0.0.1", "port": 8443, "protocol": "ws", "opportunistic": true, "tls": true,
+                "tls_trust_store": "ours", "ws_subprotocol": "chat"}}}},
             {{"client_tls": {{"endpoint": "10.0.0.1", "port": 443, "protocol": "ws", "opportunistic": true, "tls": true,
                 "tls_trust_store": "ours", "ws_subprotocol": "chat"}}}},
             {}]}}"#,
@@ -192,6 +196,9 @@ impl World {
             .map(|ip| Context::builder().policy(&policy).unwrap().sim(network.host(ip)).build().unwrap());
         let stream = server.with(|cx| {
             cx.create("server_tls", served(&log)).unwrap();
+            if cfg!(feature = "h2") {
+                cx.create("server_alpn", served(&log)).unwrap();
+            }
             cx.create("server", served(&log)).unwrap()
         });
         // Of the servers only what they hear from here on.
@@ -227,7 +234,10 @@ fn messages_and_their_fragments_go_both_ways_however_they_are_cut_plain_and_over
         let messages: [&[&str]; 6] =
             [&["hello"], &["in", " three ", "pieces"], &[""], &["\u{e9}t\u{e9}"], &[&long], &["end"]];
         let whole: Vec<String> = messages.iter().map(|pieces| pieces.concat()).collect();
-        for streamtype in ["client", "client_tls", "binary", "reads_first"] {
+        for streamtype in ["client", "client_tls", "client_alpn", "binary", "reads_first"] {
+            if streamtype == "client_alpn" && cfg!(not(feature = "h2")) {
+                continue;
+            }
             let mut world = World::new(link, Peer::echo);
             let log = Log::default();
             world.connect(streamtype, Peer::saying(&log, &messages));
@@ -289,7 +299,7 @@ fn a_client_that_leaves_says_goodbye_and_may_come_again() {
     world.contexts[1].with(|cx| cx.client_connect(stream)).unwrap();
     world.run(2000);
     assert_eq!(log.borrow().states()[4..], [S::Connecting, S::Connected, S::Disconnected]);
-    assert!(world.contexts.iter().all(|context| context.census().wsis <= 2));
+    assert!(world.contexts.iter().all(|context| context.census().wsis <= 3));
 }
 
 #[test]
@@ -420,4 +430,122 @@ fn a_server_of_websockets_alone_tells_others_what_to_ask_for() {
     let answer = ask(format!("{upgrade}Sec-WebSocket-Version: 13\r\n\r\n").as_bytes());
     assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
     assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{answer}");
+}
+
+/// Remembers each piece as it comes, and gives it back as what it came: text or binary.
+struct Mirror {
+    log: Rc<RefCell<Vec<String>>>,
+    kept: VecDeque<(Vec<u8>, RxFlags)>,
+}
+
+impl StreamHandler for Mirror {
+    fn rx(&mut self, cx: &mut Cx<'_>, me: StreamId, payload: &[u8], flags: RxFlags) -> Flow {
+        self.log.borrow_mut().push(format!("{} {flags:?}", String::from_utf8_lossy(payload)));
+        self.kept.push_back((payload.to_vec(), flags));
+        cx.request_tx(me).unwrap();
+        Flow::Ok
+    }
+
+    fn tx(&mut self, cx: &mut Cx<'_>, me: StreamId, tx: &mut Tx<'_>) -> TxFlow {
+        let Some((payload, flags)) = self.kept.pop_front() else { return DontSend };
+        assert_eq!(tx.is_som(), flags.is_som());
+        tx.write(&payload);
+        tx.binary(flags.is_binary());
+        if flags.is_eom() {
+            tx.end_message();
+        }
+        if !self.kept.is_empty() {
+            cx.request_tx(me).unwrap();
+        }
+        TxFlow::Send
+    }
+}
+
+/// Serves the page, until it is asked for something else.
+struct Door(Rc<RefCell<Vec<String>>>);
+
+impl StreamHandler for Door {
+    fn accept(&mut self, _: &mut Cx<'_>, _: StreamId) -> Option<Box<dyn StreamHandler>> {
+        Some(Box::new(Self(Rc::clone(&self.0))))
+    }
+
+    fn rx(&mut self, _: &mut Cx<'_>, _: StreamId, _: &[u8], _: RxFlags) -> Flow {
+        unreachable!("the handler was changed");
+    }
+
+    fn state(&mut self, cx: &mut Cx<'_>, me: StreamId, state: StreamState, _: u32) -> Flow {
+        self.0.borrow_mut().push(format!("{state:?}"));
+        if state == S::ServerUpgrade {
+            let mirror = Mirror { log: Rc::clone(&self.0), kept: VecDeque::new() };
+            cx.change_handlers(me, mirror).unwrap();
+        }
+        if state == S::ServerTxn {
+            cx.server_ack(me, 0).unwrap();
+            cx.request_tx_len(me, 0).unwrap();
+        }
+        Flow::Ok
+    }
+
+    fn tx(&mut self, _: &mut Cx<'_>, _: StreamId, _: &mut Tx<'_>) -> TxFlow {
+        TxFlow::Send
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.0.borrow_mut().push("dropped".to_owned());
+    }
+}
+
+/// With the mask 0, which changes nothing.
+fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    [&[first, 0x80 | u8::try_from(payload.len()).unwrap(), 0, 0, 0, 0], payload].concat()
+}
+
+#[test]
+fn a_handler_that_is_changed_at_the_upgrade_leaves_each_piece_to_the_new_one_with_its_place_and_kind() {
+    let (network, log) = (Network::new(1), Rc::default());
+    let policy =
+        r#"{"s": [{"server": {"server": true, "port": 80, "protocol": "h1", "ws_subprotocol": "chat"}}]}"#;
+    let mut context =
+        Context::builder().policy(policy).unwrap().sim(network.host("10.0.0.1")).build().unwrap();
+    context.with(|cx| cx.create("server", Door(Rc::clone(&log))).unwrap());
+    let mut socket = network.connect(&network.host("10.0.0.2"), "10.0.0.1:80").unwrap();
+    network.run(&mut [&mut context], Us::from_us(10_000)).unwrap();
+    log.borrow_mut().clear();
+    let mut say = |bytes: &[u8]| {
+        socket.write(bytes).unwrap();
+        let until = network.now().saturating_add(Duration::from_millis(10));
+        network.run(&mut [&mut context], until).unwrap();
+        socket.read()
+    };
+    assert!(say(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").starts_with(b"HTTP/1.1 200 "));
+    let upgrade =
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: \
+        dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    // The first frames come with the request, before the answer to it is known.
+    let first = masked(0x01, b"in");
+    let answer = say(&[&upgrade[..], &first].concat());
+    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&answer));
+    assert!(answer.ends_with(b"\r\n\r\n\x01\x02in"), "{}", String::from_utf8_lossy(&answer));
+    // A control frame between fragments is no part of the message.
+    assert_eq!(say(&masked(0x89, b"?")), b"\x8a\x01?");
+    assert_eq!(say(&masked(0x00, b"three")), b"\x00\x05three");
+    assert_eq!(say(&masked(0x80, b"pieces")), b"\x80\x06pieces");
+    assert_eq!(say(&masked(0x82, b"whole")), b"\x82\x05whole");
+    assert_eq!(say(&[masked(0x02, b"bi"), masked(0x80, b"nary")].concat()), b"\x02\x02bi\x80\x04nary");
+    assert_eq!(say(&masked(0x81, b"")), b"\x81\x00");
+    let heard = [
+        "ServerTxn",
+        "ServerUpgrade",
+        "dropped",
+        "in SOM",
+        "three -",
+        "pieces EOM",
+        "whole SOM|EOM|BINARY",
+        "bi SOM|BINARY",
+        "nary EOM|BINARY",
+        " SOM|EOM",
+    ];
+    assert_eq!(*log.borrow(), heard);
 }

@@ -43,6 +43,7 @@
 //! | `lws_ss_server_ack` | `server_ack` |
 //! | `lws_context_deprecate` | `server_shutdown`, for each server |
 //! | `lws_ss_server_foreach_client` | `server_foreach_client` |
+//! | `lws_frame_is_binary`, `LWS_WRITE_BINARY`, `LWS_WRITE_TEXT` | `RxFlags::is_binary`, `Tx::binary` |
 //! | `lws_ss_adopt_raw`, `lws_adopt_socket` | `adopt`, `adopt_socket` |
 //! | `lws_create_adopt_udp`, `lws_retry_sul_schedule` | `udp_bind`, `connect` with `ClientRole::Udp`; `retry_schedule` |
 //! | `lws_mqtt_client_send_publish`, `_subcribe`, `_unsubcribe`; `LWS_CALLBACK_MQTT_...` | `mqtt_publish`, `mqtt_subscribe`, `mqtt_unsubscribe`; `Protocol::mqtt`, `Protocol::message` |

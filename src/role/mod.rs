@@ -22,6 +22,7 @@ pub(crate) use mqtt::{MqttSessions, Turn};
 use crate::cause::Cause;
 use crate::context::scratch::{PREFIX_ROOM, Scratch};
 use crate::context::{Context, Core};
+use crate::secure_stream::TxState;
 use crate::wsi::{ClientRole, WsiId};
 
 #[cfg(feature = "ws")]
@@ -223,10 +224,10 @@ impl Context {
         &mut self,
         id: WsiId,
         payload: &mut [u8],
-        is_eom: bool,
+        state: TxState,
         scratch: &mut Scratch,
     ) -> Option<Framed> {
-        let len = payload.len();
+        let TxState { len, is_eom, .. } = state;
         let wsi = self.core.wsis.get_mut(id)?;
         match &mut wsi.role {
             Role::Listen(_) | Role::Udp(_) | Role::Child(_) => Some(Framed::BARE),
@@ -241,7 +242,7 @@ impl Context {
                 }
             },
             #[cfg(feature = "h2")]
-            Role::H2(_) => Some(self.core.h2_frame(id, payload, is_eom, scratch)),
+            Role::H2(_) => Some(self.core.h2_frame(id, payload, state, scratch)),
             #[cfg(feature = "mqtt")]
             Role::Mqtt(mqtt) => {
                 mqtt.written(len);
@@ -251,7 +252,7 @@ impl Context {
             Role::Ws(ws) => {
                 let is_server = wsi.flags.has(crate::wsi::Flags::ACCEPTED);
                 let key = if is_server { [0; 4] } else { self.core.plat.mask_key() };
-                match ws.frame(payload, is_eom, key, &mut wsi.front, scratch) {
+                match ws.frame(payload, state, key, &mut wsi.front, scratch) {
                     Ok(framed) => Some(framed),
                     Err(error) => {
                         self.core.close_flushed(id, Some(Cause::policy(&error.to_string())));

@@ -10,7 +10,7 @@ use super::{Framed, Role};
 use crate::cause::{Cause, Phase};
 use crate::context::scratch::{PREFIX_ROOM, Scratch};
 use crate::context::{Context, Core, WsiEvent};
-use crate::secure_stream::RxFlags;
+use crate::secure_stream::{RxFlags, TxState};
 use crate::wsi::{Flags, WsiId, WsiState};
 use ws::{CloseCode, EncodeError, Engine, Error, Event, Piece};
 
@@ -28,7 +28,7 @@ pub(crate) struct Ws {
     /// What a pong has to say to be the answer to our last ping.
     ping: Option<[u8; 4]>,
     sending: Sending,
-    /// Messages go out as binary, not as text.
+    /// Messages of which nobody says it go out as binary, not as text.
     is_binary: bool,
     prioritize_reads: bool,
     /// The HTTP/2 connection that it is a stream of; `None` where it has a socket.
@@ -39,8 +39,7 @@ pub(crate) struct Ws {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sending {
     Nothing,
-    Plain,
-    Deflated,
+    Message { is_binary: bool, is_deflated: bool },
 }
 
 impl Ws {
@@ -61,20 +60,21 @@ impl Ws {
     pub(super) fn frame(
         &mut self,
         payload: &mut [u8],
-        is_eom: bool,
+        state: TxState,
         key: [u8; 4],
         front: &mut Vec<u8>,
         scratch: &mut Scratch,
     ) -> Result<Framed, EncodeError> {
         let is_first = self.sending == Sending::Nothing;
-        let piece = Piece { is_binary: self.is_binary, is_first, is_last: is_eom };
-        let is_worth_it = !is_eom || payload.len() >= DEFLATED_FROM;
-        let sending = match self.sending {
-            Sending::Nothing if self.engine.deflate().is_some() && is_worth_it => Sending::Deflated,
-            Sending::Nothing => Sending::Plain,
-            under_way => under_way,
+        let (is_binary, is_deflated) = match self.sending {
+            Sending::Nothing => {
+                let is_worth_it = !state.is_eom || payload.len() >= DEFLATED_FROM;
+                (state.is_binary.unwrap_or(self.is_binary), self.engine.deflate().is_some() && is_worth_it)
+            }
+            Sending::Message { is_binary, is_deflated } => (is_binary, is_deflated),
         };
-        let framed = if sending == Sending::Deflated {
+        let piece = Piece { is_binary, is_first, is_last: state.is_eom };
+        let framed = if is_deflated {
             self.engine.encode_deflated(payload, piece, key, &mut scratch.ws, front)?;
             Framed { keep: false, ..Framed::BARE }
         } else {
@@ -85,7 +85,8 @@ impl Ws {
             }
             Framed { prefix, prefix_len: made.as_bytes().len(), ..Framed::BARE }
         };
-        self.sending = if is_eom { Sending::Nothing } else { sending };
+        self.sending =
+            if state.is_eom { Sending::Nothing } else { Sending::Message { is_binary, is_deflated } };
         Ok(framed)
     }
 }
@@ -130,7 +131,7 @@ impl Context {
             }
             Event::Payload(piece) => {
                 let payload = piece.bytes(input, &scratch.ws);
-                let flags = RxFlags::new(piece.is_first, piece.is_last);
+                let flags = RxFlags::new(piece.is_first, piece.is_last).of_binary(piece.is_binary);
                 if !payload.is_empty() || flags.is_som() || flags.is_eom() {
                     self.wsi_event(id, WsiEvent::Message(payload, flags));
                 }

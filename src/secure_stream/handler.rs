@@ -96,20 +96,26 @@ pub enum TxFlow {
     DestroyMe,
 }
 
-/// Where in its message a received piece stands.
+/// Where in its message a received piece stands, and what kind of message that is.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct RxFlags {
     som: bool,
     eom: bool,
     perf: bool,
+    binary: bool,
 }
 
 impl RxFlags {
     /// As lws flags it: a whole message of its own, out of band.
-    pub(crate) const PERF_JSON: Self = Self { som: true, eom: true, perf: true };
+    pub(crate) const PERF_JSON: Self = Self { som: true, eom: true, perf: true, binary: false };
 
     pub(crate) const fn new(som: bool, eom: bool) -> Self {
-        Self { som, eom, perf: false }
+        Self { som, eom, perf: false, binary: false }
+    }
+
+    #[cfg(feature = "ws")]
+    pub(crate) const fn of_binary(self, binary: bool) -> Self {
+        Self { binary, ..self }
     }
 
     /// The piece is the first of its message (`LWSSS_FLAG_SOM`).
@@ -127,6 +133,11 @@ impl RxFlags {
     pub const fn is_eom(self) -> bool {
         self.eom
     }
+
+    /// The message is binary, not text (`lws_frame_is_binary`): websockets alone tell them apart, and say so with every piece.
+    pub const fn is_binary(self) -> bool {
+        self.binary
+    }
 }
 
 impl fmt::Debug for RxFlags {
@@ -139,7 +150,8 @@ impl fmt::Debug for RxFlags {
             (true, false) => "SOM",
             (false, true) => "EOM",
             (false, false) => "-",
-        })
+        })?;
+        f.write_str(if self.binary { "|BINARY" } else { "" })
     }
 }
 
@@ -149,6 +161,9 @@ pub(crate) struct TxState {
     pub(crate) len: usize,
     pub(crate) is_eom: bool,
     pub(crate) to: Option<SocketAddr>,
+    /// Whether the message is binary, where the handler has said so.
+    #[cfg(feature = "ws")]
+    pub(crate) is_binary: Option<bool>,
 }
 
 /// A piece of a message on its way out: written straight into the loop's buffer, behind the room that the protocol's
@@ -258,6 +273,13 @@ impl<'a> Tx<'a> {
     /// This piece is the last of its message.
     pub fn end_message(&mut self) {
         self.state.is_eom = true;
+    }
+
+    /// The message that begins with this piece goes out as binary (`LWS_WRITE_BINARY`) or as text, whatever `ws_binary` says.
+    /// Later pieces are of the same kind; to what is no websocket it says nothing.
+    #[cfg(feature = "ws")]
+    pub fn binary(&mut self, is_binary: bool) {
+        self.state.is_binary = Some(is_binary);
     }
 
     /// Where this datagram goes, on a socket that has no single peer. Elsewhere it says nothing.

@@ -224,9 +224,9 @@ impl Context {
         state: TxState,
         scratch: &mut Scratch,
     ) -> usize {
-        let TxState { len, is_eom, .. } = state;
+        let len = state.len;
         let payload = buffer.get_mut(at..at + len).unwrap_or_default();
-        let Some(framed) = self.role_frame(id, payload, is_eom, scratch) else { return 0 };
+        let Some(framed) = self.role_frame(id, payload, state, scratch) else { return 0 };
         let Some(wsi) = self.core.wsis.get_mut(id) else { return 0 };
         let Framed { prefix, prefix_len, suffix, keep } = framed;
         let (prefix, suffix, len) = if keep {

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::http::{BodyLength, Status};
 use crate::role::h1::dated;
 use crate::role::{Framed, Role};
-use crate::secure_stream::{Tx, TxFlow};
+use crate::secure_stream::{Tx, TxFlow, TxState};
 use crate::wsi::{Binding, Flags, Wait, WsiId, WsiState};
 use h2::{Request, StreamId};
 use std::cell::Cell;
@@ -118,16 +118,16 @@ impl Core {
         &mut self,
         id: WsiId,
         payload: &mut [u8],
-        is_eom: bool,
+        state: TxState,
         scratch: &mut Scratch,
     ) -> Framed {
         #[cfg(feature = "ws")]
-        if let Some(framed) = self.h2_frame_message(id, payload, is_eom, scratch) {
+        if let Some(framed) = self.h2_frame_message(id, payload, state, scratch) {
             return framed;
         }
         let _ = scratch;
         let Some(h2) = self.h2_mut(id) else { return Framed::NOTHING };
-        h2.frame(payload.len(), is_eom).unwrap_or_else(|error| {
+        h2.frame(payload.len(), state.is_eom).unwrap_or_else(|error| {
             self.h2_cannot_send(id, error);
             Framed::NOTHING
         })

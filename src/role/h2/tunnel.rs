@@ -8,7 +8,7 @@ use crate::context::{Context, Core};
 use crate::error::Error;
 use crate::http::{BodyLength, Head, Method};
 use crate::role::{Framed, Role, WsAsked};
-use crate::secure_stream::{Tx, TxFlow};
+use crate::secure_stream::{Tx, TxFlow, TxState};
 use crate::wsi::{Closing, Flags, Wait, WsiId, WsiState};
 use h2::{EncodeError, Request};
 use std::collections::VecDeque;
@@ -189,7 +189,7 @@ impl Core {
         &mut self,
         id: WsiId,
         payload: &mut [u8],
-        is_eom: bool,
+        state: TxState,
         scratch: &mut Scratch,
     ) -> Option<Framed> {
         let h2 = self.h2_mut(id)?;
@@ -204,7 +204,7 @@ impl Core {
         let key = if is_server { [0; 4] } else { self.plat.mask_key() };
         let wsi = self.wsis.get_mut(child)?;
         let Role::Ws(ws) = &mut wsi.role else { return None };
-        let framed = match ws.frame(payload, is_eom, key, &mut wsi.front, scratch) {
+        let framed = match ws.frame(payload, state, key, &mut wsi.front, scratch) {
             Ok(framed) => framed,
             Err(error) => {
                 self.close_flushed(child, Some(Cause::policy(&error.to_string())));

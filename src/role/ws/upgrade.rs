@@ -17,7 +17,8 @@ use ws::{Deflate, Engine, Limits};
 pub struct WsInfo<'a> {
     /// Subprotocols, with commas between them: a client asks for them, those it likes best first; a server speaks them.
     pub protocols: &'a str,
-    /// Messages are sent as binary (`ws_binary`). What arrives is passed on whichever it is.
+    /// Messages are sent as binary (`ws_binary`), unless [`Tx::binary`](crate::Tx::binary) says otherwise. What arrives is passed on
+    /// whichever it is, and [`RxFlags::is_binary`](crate::RxFlags::is_binary) tells.
     pub is_binary: bool,
     /// All that has arrived is taken before anything is sent (`ws_prioritize_reads`).
     pub prioritize_reads: bool,
