@@ -11,19 +11,83 @@ use std::rc::Rc;
 const POLICY: &str = r#"{ "s": [ { "chat": { "server": true, "endpoint": "localhost", "port": ${port}, "protocol": "h1", "ws_subprotocol": "chat",
     "metadata": [ { "mime": "content-type:" }, { "path": "" } ] } } ] }"#;
 
-const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>chat</title>
-<pre id="log"></pre><form id="form"><input id="line" autofocus></form>
+const PAGE: &str = r#"<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>chat</title>
+<style>
+  :root { color-scheme: light dark; --ink: #1d2a33; --faint: #6b7a85; --paper: #f4f6f7; --card: #fff; --own: #d8ecf3; --mark: #17788f; }
+  @media (prefers-color-scheme: dark) {
+    :root { --ink: #e4ebef; --faint: #94a3ad; --paper: #12191e; --card: #1d272e; --own: #17414e; --mark: #5cc0d6; }
+  }
+  * { box-sizing: border-box; }
+  body { margin: 0 auto; max-width: 40rem; height: 100dvh; padding: 1rem; display: flex; flex-direction: column; gap: .75rem;
+    font: 1rem/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
+  header { display: flex; align-items: baseline; justify-content: space-between; }
+  h1 { margin: 0; font-size: 1.25rem; }
+  #fare { color: var(--faint); font-size: .875rem; }
+  #fare::before { content: "\25cf  "; color: #c0392b; }
+  #fare.up::before { color: #2e9e5b; }
+  #log { flex: 1; margin: 0; padding: 0; overflow-y: auto; list-style: none; display: flex; flex-direction: column; gap: .5rem; }
+  #log li { align-self: start; max-width: 85%; padding: .45rem .8rem; border-radius: .8rem; background: var(--card);
+    white-space: pre-wrap; overflow-wrap: anywhere; }
+  #log li.own { align-self: end; background: var(--own); }
+  form { display: flex; gap: .5rem; }
+  input, button { font: inherit; padding: .55rem .8rem; border-radius: .6rem; border: 1px solid var(--faint); }
+  input { flex: 1; min-width: 0; color: inherit; background: var(--card); }
+  button { color: var(--paper); background: var(--mark); border-color: var(--mark); }
+  button:disabled { opacity: .5; }
+</style>
+<header><h1>chat</h1><span id="fare" role="status">connecting</span></header>
+<ol id="log" role="log" aria-label="what was said"></ol>
+<form id="form">
+  <input id="line" aria-label="say something" placeholder="Say something to everybody here" maxlength="1000" autocomplete="off" autofocus>
+  <button id="send" disabled>Send</button>
+</form>
 <script>
-const socket = new WebSocket(location.origin.replace(/^http/, "ws"), "chat");
-const show = text => document.getElementById("log").append(text + "\n");
-socket.onmessage = event => show(event.data);
-socket.onclose = event => show("closed: " + event.code);
-document.getElementById("form").onsubmit = event => {
-    event.preventDefault();
-    const line = document.getElementById("line");
-    socket.send(line.value);
-    line.value = "";
+"use strict";
+const [fare, log, form, line, send] = ["fare", "log", "form", "line", "send"].map(id => document.getElementById(id));
+const own = [];
+let socket;
+
+function show(text) {
+  const item = document.createElement("li");
+  item.textContent = text;
+  // What comes back first of what we said is the first that we said.
+  if (own[0] === text) {
+    own.shift();
+    item.className = "own";
+  }
+  log.append(item);
+  item.scrollIntoView();
+}
+
+function fares(isUp, words) {
+  fare.textContent = words;
+  fare.className = isUp ? "up" : "";
+  send.disabled = !isUp;
+}
+
+function connect() {
+  socket = new WebSocket(location.origin.replace(/^http/, "ws"), "chat");
+  socket.onopen = () => fares(true, "connected");
+  socket.onmessage = event => show(event.data);
+  socket.onclose = event => {
+    own.length = 0;
+    fares(false, `closed (${event.code}), trying again`);
+    setTimeout(connect, 2000);
+  };
+}
+
+form.onsubmit = event => {
+  event.preventDefault();
+  if (send.disabled || !line.value) return;
+  own.push(line.value);
+  socket.send(line.value);
+  line.value = "";
 };
+connect();
 </script>
 "#;
 
