@@ -1,7 +1,7 @@
 //! Certificates made for a run: an authority, a server's for `localhost`, and a client's.
 
 use base64::Engine;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PublicKeyData};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::sync::Arc;
 
@@ -9,6 +9,8 @@ pub struct Certificates {
     pub authority: Vec<u8>,
     pub server: Vec<u8>,
     pub key: Vec<u8>,
+    /// The server's public key, as its certificate has it.
+    pub spki: Vec<u8>,
     pub client: Vec<u8>,
     pub client_key: Vec<u8>,
 }
@@ -33,6 +35,7 @@ impl Default for Certificates {
             authority: authority.der().to_vec(),
             server: server.der().to_vec(),
             key: key.serialize_der(),
+            spki: key.subject_public_key_info(),
             client: client.der().to_vec(),
             client_key: client_key.serialize_der(),
         }

@@ -1,7 +1,8 @@
-//! What the tests against hyper, tungstenite and MQTT brokers share: certificates, a digest, hyper as a server, brokers, streams that
+//! What the tests against hyper, tungstenite, MQTT brokers and a browser share: certificates, a digest, hyper as a server, brokers, streams that
 //! remember.
 
 pub mod certificates;
+pub mod chromium;
 pub mod client_stream;
 pub mod h2_server;
 pub mod hyper_server;
@@ -9,6 +10,7 @@ pub mod mosquitto;
 pub mod mqtt;
 pub mod rumqttd;
 pub mod server_stream;
+pub mod ws_echo;
 
 /// How long anything may take before a test is called stuck. Never waited for when all is well.
 pub const WATCHDOG: std::time::Duration = std::time::Duration::from_secs(60);

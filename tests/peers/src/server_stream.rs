@@ -1,6 +1,7 @@
 //! A server stream in a thread of its own. Echoes, digests, sends what its path asks for.
 
 use crate::certificates::Certificates;
+use crate::ws_echo::Echo;
 use crate::{Digest, pattern};
 use millstream::{
     Address, Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow, Waker,
@@ -32,16 +33,24 @@ impl StreamServer {
 
     /// Serves by the stream type `server` of a policy.
     pub fn serve(policy: String, handler: impl StreamHandler + Send + 'static) -> Self {
+        Self::run(move || {
+            let mut context = Context::builder().policy(&policy).unwrap().build().unwrap();
+            let port = context.with(|cx| {
+                let server = cx.create("server", handler).unwrap();
+                cx.server_address(server).and_then(Address::port).unwrap()
+            });
+            (context, port)
+        })
+    }
+
+    /// A context that serves a port, made in its thread.
+    pub fn run(make: impl FnOnce() -> (Context, u16) + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn({
             let stop = Arc::clone(&stop);
             move || {
-                let mut context = Context::builder().policy(&policy).unwrap().build().unwrap();
-                let port = context.with(|cx| {
-                    let server = cx.create("server", handler).unwrap();
-                    cx.server_address(server).and_then(Address::port).unwrap()
-                });
+                let (mut context, port) = make();
                 tell.send((port, context.waker())).unwrap();
                 while !stop.load(Ordering::Acquire) {
                     context.service(None).unwrap();
@@ -61,7 +70,8 @@ impl Drop for StreamServer {
     }
 }
 
-struct Server;
+/// What each path of a server answers; who upgrades is echoed.
+pub struct Server;
 
 impl StreamHandler for Server {
     fn accept(&mut self, _: &mut Cx<'_>, _: StreamId) -> Option<Box<dyn StreamHandler>> {
@@ -92,8 +102,10 @@ impl Accepted {
         };
         let path = text(cx, "path");
         let (kind, argument) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
-        cx.set_metadata(me, "mime", "text/plain").unwrap();
+        let mime = if kind == "page" { "text/html" } else { "text/plain" };
+        cx.set_metadata(me, "mime", mime).unwrap();
         self.0 = match kind {
+            "page" => Answer::Text(include_str!("page.html").to_owned()),
             "known" => Answer::Text(format!("hello {argument}")),
             "bytes" | "chunked" => Answer::Pattern { at: 0, len: argument.parse().unwrap() },
             "fields" => {
@@ -176,8 +188,10 @@ impl StreamHandler for Accepted {
     }
 
     fn state(&mut self, cx: &mut Cx<'_>, me: StreamId, state: StreamState, _: u32) -> Flow {
-        if state == StreamState::ServerTxn {
-            self.begin(cx, me);
+        match state {
+            StreamState::ServerTxn => self.begin(cx, me),
+            StreamState::ServerUpgrade => cx.change_handlers(me, Echo::default()).unwrap(),
+            _ => {}
         }
         Flow::Ok
     }

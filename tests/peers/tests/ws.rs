@@ -1,12 +1,12 @@
 //! Streams that speak websocket against tokio-tungstenite, both ways, plain and TLS.
 
 use futures_util::{SinkExt, StreamExt};
-use millstream::{Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};
+use millstream::StreamState;
 use millstream_peers::certificates::Certificates;
 use millstream_peers::client_stream::{Task, run};
 use millstream_peers::server_stream::StreamServer;
+use millstream_peers::ws_echo::Echo;
 use millstream_peers::{Digest, WATCHDOG, pattern};
-use std::collections::VecDeque;
 use std::net::TcpListener;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -19,46 +19,6 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async, client_async};
 
 trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
-
-/// Gives each message back, piece by piece, and holds up a peer that does not read.
-#[derive(Clone, Default)]
-struct Echo {
-    kept: VecDeque<(Vec<u8>, bool)>,
-    bytes: usize,
-}
-
-const KEPT: usize = 100_000;
-
-impl StreamHandler for Echo {
-    fn accept(&mut self, _: &mut Cx<'_>, _: StreamId) -> Option<Box<dyn StreamHandler>> {
-        Some(Box::new(Self::default()))
-    }
-
-    fn rx(&mut self, cx: &mut Cx<'_>, me: StreamId, payload: &[u8], flags: RxFlags) -> Flow {
-        self.bytes += payload.len();
-        self.kept.push_back((payload.to_vec(), flags.is_eom()));
-        cx.rx_flow(me, self.bytes < KEPT).unwrap();
-        cx.request_tx(me).unwrap();
-        Flow::Ok
-    }
-
-    fn tx(&mut self, cx: &mut Cx<'_>, me: StreamId, tx: &mut Tx<'_>) -> TxFlow {
-        let Some((mut piece, is_last)) = self.kept.pop_front() else { return TxFlow::DontSend };
-        let sent = tx.write(&piece);
-        self.bytes -= sent;
-        if sent < piece.len() {
-            piece.drain(..sent);
-            self.kept.push_front((piece, is_last));
-        } else if is_last {
-            tx.end_message();
-        }
-        cx.rx_flow(me, self.bytes < KEPT).unwrap();
-        if !self.kept.is_empty() {
-            cx.request_tx(me).unwrap();
-        }
-        TxFlow::Send
-    }
-}
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
