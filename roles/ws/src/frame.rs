@@ -1,8 +1,5 @@
 //! Frame headers (RFC 6455 5.2): tungstenite's, and the rules that it leaves to its users.
 
-// What `FrameHeader` reads is a `std::io::Cursor`; nothing else here needs more than `alloc`.
-extern crate std;
-
 use crate::{Error, mask};
 use alloc::vec::Vec;
 use tungstenite::protocol::frame::FrameHeader;
@@ -28,36 +25,51 @@ pub(crate) struct Header {
 impl Header {
     /// The header at the start of `input`; `None` if it is not complete.
     pub(crate) fn parse(input: &[u8]) -> Result<Option<Self>, Error> {
-        let Some([_, second]) = input.first_chunk() else { return Ok(None) };
-        let mut cursor = std::io::Cursor::new(input);
-        // Reading from memory cannot fail: the one error left is that of the opcode.
-        let Some((header, len)) = FrameHeader::parse(&mut cursor).map_err(|_| Error::Opcode)? else {
-            return Ok(None);
+        let Some(([first, second], rest)) = input.split_first_chunk() else { return Ok(None) };
+        let (len, least, rest) = match second & 0x7f {
+            126 => match rest.split_first_chunk() {
+                Some((len, rest)) => (u64::from(u16::from_be_bytes(*len)), 126, rest),
+                None => return Ok(None),
+            },
+            127 => match rest.split_first_chunk() {
+                Some((len, rest)) => (u64::from_be_bytes(*len), 0x1_0000, rest),
+                None => return Ok(None),
+            },
+            short => (u64::from(short), 0, rest),
         };
-        let least = match second & 0x7f {
-            126 => 126,
-            127 => 0x1_0000,
-            _ => 0,
+        let (mask, rest) = match rest.split_first_chunk() {
+            _ if second & 0x80 == 0 => (None, rest),
+            Some((mask, rest)) => (Some(*mask), rest),
+            None => return Ok(None),
         };
+        let opcode = opcode(first & 0x0f).ok_or(Error::Opcode)?;
         if len < least || len >> 63 != 0 {
             return Err(Error::Length);
         }
-        let is_control = matches!(header.opcode, OpCode::Control(_));
-        if header.rsv2 || header.rsv3 || (header.rsv1 && is_control) {
+        let (is_final, is_deflated) = (first & 0x80 != 0, first & 0x40 != 0);
+        let is_control = matches!(opcode, OpCode::Control(_));
+        if first & 0x30 != 0 || (is_deflated && is_control) {
             return Err(Error::ReservedBit);
         }
-        if is_control && (!header.is_final || len > CONTROL as u64) {
+        if is_control && (!is_final || len > CONTROL as u64) {
             return Err(Error::Control);
         }
-        Ok(Some(Self {
-            is_final: header.is_final,
-            is_deflated: header.rsv1,
-            opcode: header.opcode,
-            mask: header.mask,
-            len,
-            size: cursor.position() as usize,
-        }))
+        let size = input.len().saturating_sub(rest.len());
+        Ok(Some(Self { is_final, is_deflated, opcode, mask, len, size }))
     }
+}
+
+/// RFC 6455 11.8: those that mean something.
+fn opcode(number: u8) -> Option<OpCode> {
+    Some(match number {
+        0 => OpCode::Data(Data::Continue),
+        1 => OpCode::Data(Data::Text),
+        2 => OpCode::Data(Data::Binary),
+        8 => OpCode::Control(Control::Close),
+        9 => OpCode::Control(Control::Ping),
+        10 => OpCode::Control(Control::Pong),
+        _ => return None,
+    })
 }
 
 /// What goes directly before a frame's payload: at most 14 bytes.
