@@ -302,3 +302,52 @@ fn one_peer_takes_no_more_than_its_places_and_others_have_theirs() {
     run(&mut context);
     assert!(!again.is_eof());
 }
+
+/// Turns away whoever says something.
+#[derive(Clone, Default)]
+struct Dismissive(Rc<RefCell<Told>>);
+
+impl Acceptor for Dismissive {
+    fn accept(&mut self, _: &mut Cx<'_>, _: WsiId, _: Option<&Address>) -> Option<Box<dyn Protocol>> {
+        Some(Box::new(self.clone()))
+    }
+}
+
+impl Protocol for Dismissive {
+    fn rx(&mut self, _: &mut Cx<'_>, _: WsiId, _: &[u8]) -> Flow {
+        Flow::DisconnectMe
+    }
+
+    fn writeable(&mut self, _: &mut Cx<'_>, _: WsiId, _: &mut Tx<'_>) -> TxFlow {
+        TxFlow::DontSend
+    }
+
+    fn closed(&mut self, _: &mut Cx<'_>, _: WsiId, _: Option<&Cause>) {
+        self.0.borrow_mut().closed = true;
+    }
+}
+
+#[test]
+fn a_peer_that_is_turned_away_in_the_middle_may_say_the_rest_and_is_not_reset() {
+    let mut context = context();
+    let server = Dismissive::default();
+    let any = Address::Ip("127.0.0.1:0".parse().unwrap());
+    let port = context.with(|cx| {
+        let vhost = cx.listen(ListenInfo::new(any, ServerRole::Raw), server.clone()).unwrap();
+        cx.vhost_address(vhost).and_then(Address::port).unwrap()
+    });
+    let mut peer = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    peer.write_all(&vec![b'x'; 100_000]).unwrap();
+    serve_until(&mut context, || server.0.borrow().closed);
+    for _ in 0..10 {
+        context.service(Some(Duration::ZERO)).unwrap();
+    }
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    peer.write_all(b"and so on").unwrap();
+    context.service(Some(Duration::ZERO)).unwrap();
+    assert_eq!(context.census().wsis, 2);
+    drop(peer);
+    while context.census().wsis > 1 {
+        context.service(Some(Duration::from_secs(5))).unwrap();
+    }
+}
