@@ -34,7 +34,9 @@ pub(crate) enum Wait {
 pub(crate) struct Deadline {
     why: Wait,
     at: Us,
-    sul: Option<(SulId, Us)>,
+    sul: Option<SulId>,
+    /// For when the timer is set, if it is.
+    set: Us,
 }
 
 impl Deadline {
@@ -51,12 +53,13 @@ impl Core {
         wsi.deadline.why = why;
         wsi.deadline.at = at;
         match wsi.deadline.sul {
-            Some((_, set)) if set <= at => {}
+            Some(_) if wsi.deadline.set <= at => {}
             old => {
-                if let Some((sul, _)) = old {
+                if let Some(sul) = old {
                     self.suls.cancel(sul);
                 }
-                wsi.deadline.sul = Some((self.suls.schedule(at, Timer::Wsi(id)), at));
+                wsi.deadline.sul = Some(self.suls.schedule(at, Timer::Wsi(id)));
+                wsi.deadline.set = at;
             }
         }
     }
@@ -65,7 +68,7 @@ impl Core {
     pub(crate) fn wait_no_more(&mut self, id: WsiId) {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
         wsi.deadline.why = Wait::Nothing;
-        if let Some((sul, _)) = wsi.deadline.sul.take() {
+        if let Some(sul) = wsi.deadline.sul.take() {
             self.suls.cancel(sul);
         }
     }
@@ -112,7 +115,8 @@ impl Context {
             return;
         }
         if at > now {
-            wsi.deadline.sul = Some((self.core.suls.schedule(at, Timer::Wsi(id)), at));
+            wsi.deadline.sul = Some(self.core.suls.schedule(at, Timer::Wsi(id)));
+            wsi.deadline.set = at;
             return;
         }
         log::debug!(target: "millstream::wsi", "{id}: waited long enough ({why:?})");

@@ -37,20 +37,42 @@ impl Validity {
 /// Validity is counted in seconds: a timer is not moved for less, and what is due within one is due.
 const GRAIN: Duration = Duration::from_secs(1);
 
-/// The clock of one connection.
+/// The clock of one connection: thousands of them run, each on the heap.
 #[derive(Debug)]
 pub(crate) struct ValidityClock {
-    limits: Validity,
+    /// In microseconds, as [`Us`]; the largest is never.
+    ping: u64,
+    hangup: u64,
     proved: Us,
     pinged: bool,
-    sul: Option<(SulId, Us)>,
+    sul: Option<SulId>,
+    /// For when the timer is set, if it is.
+    set: Us,
 }
 
 impl ValidityClock {
+    fn new(limits: Validity, proved: Us) -> Self {
+        let span = |limit: Option<Duration>| {
+            limit.map_or(u64::MAX, |limit| u64::try_from(limit.as_micros()).unwrap_or(u64::MAX))
+        };
+        let (ping, hangup) = (span(limits.ping), span(limits.hangup));
+        Self { ping, hangup, proved, pinged: false, sul: None, set: proved }
+    }
+
+    fn after_proof(&self, span: u64) -> Option<Us> {
+        (span != u64::MAX).then(|| self.proved.saturating_add(Duration::from_micros(span)))
+    }
+
+    fn ping_at(&self) -> Option<Us> {
+        if self.pinged { None } else { self.after_proof(self.ping) }
+    }
+
+    fn hangup_at(&self) -> Option<Us> {
+        self.after_proof(self.hangup)
+    }
+
     fn next(&self) -> Option<Us> {
-        let hangup = self.limits.hangup.map(|after| self.proved.saturating_add(after));
-        let ping = self.limits.ping.filter(|_| !self.pinged).map(|after| self.proved.saturating_add(after));
-        [ping, hangup].into_iter().flatten().min()
+        [self.ping_at(), self.hangup_at()].into_iter().flatten().min()
     }
 }
 
@@ -76,14 +98,14 @@ impl Core {
         }
         let now = self.now;
         if let Some(wsi) = self.wsis.get_mut(id) {
-            wsi.validity = Some(Box::new(ValidityClock { limits, proved: now, pinged: false, sul: None }));
+            wsi.validity = Some(Box::new(ValidityClock::new(limits, now)));
         }
         self.validity_arm(id);
     }
 
     pub(super) fn validity_stop(&mut self, id: WsiId) {
         let clock = self.wsis.get_mut(id).and_then(|wsi| wsi.validity.take());
-        if let Some((sul, _)) = clock.and_then(|clock| clock.sul) {
+        if let Some(sul) = clock.and_then(|clock| clock.sul) {
             self.suls.cancel(sul);
         }
     }
@@ -91,16 +113,19 @@ impl Core {
     fn validity_arm(&mut self, id: WsiId) {
         let Some(clock) = self.wsis.get_mut(id).and_then(|wsi| wsi.validity.as_deref_mut()) else { return };
         let next = clock.next();
-        if let (Some((_, set)), Some(next)) = (clock.sul, next)
-            && set <= next
-            && next.saturating_sub(set) < GRAIN
+        if let (Some(_), Some(next)) = (clock.sul, next)
+            && clock.set <= next
+            && next.saturating_sub(clock.set) < GRAIN
         {
             return;
         }
-        if let Some((sul, _)) = clock.sul.take() {
+        if let Some(sul) = clock.sul.take() {
             self.suls.cancel(sul);
         }
-        clock.sul = next.map(|at| (self.suls.schedule(at, Timer::Validity(id)), at));
+        if let Some(at) = next {
+            clock.sul = Some(self.suls.schedule(at, Timer::Validity(id)));
+            clock.set = at;
+        }
     }
 
     /// Proof: the peer has received what was sent.
@@ -133,13 +158,12 @@ impl Context {
         if state != WsiState::Open {
             return;
         }
-        if clock.limits.hangup.is_some_and(|after| clock.proved.saturating_add(after) <= now) {
+        if clock.hangup_at().is_some_and(|at| at <= now) {
             log::debug!(target: "millstream::wsi", "{id}: no sign of life for too long");
             return self.core.close(id, Some(Failure::new(Phase::Established, Reason::NotValid).into()));
         }
         let soon = now.saturating_add(GRAIN);
-        if !clock.pinged && clock.limits.ping.is_some_and(|after| clock.proved.saturating_add(after) <= soon)
-        {
+        if clock.ping_at().is_some_and(|at| at <= soon) {
             clock.pinged = true;
             log::debug!(target: "millstream::wsi", "{id}: asks for a sign of life");
             if wsi.role.can_ping() {
