@@ -257,6 +257,8 @@ impl ContextBuilder {
             children: 0,
             #[cfg(feature = "mqtt")]
             mqtt: crate::role::MqttSessions::default(),
+            #[cfg(feature = "h2")]
+            h2_memory: Vec::new(),
             peers: Peers::new(self.max_connections_per_peer),
             udp_loss: self.udp_loss,
             max_connections: self.max_connections,

@@ -110,6 +110,9 @@ pub(crate) struct Core {
     pub(crate) carriers: HashMap<Rc<ClientInfo>, WsiId>,
     pub(crate) families: HashMap<WsiId, crate::wsi::Family>,
     pub(crate) children: usize,
+    /// What connections need only while they have streams.
+    #[cfg(feature = "h2")]
+    pub(crate) h2_memory: Vec<h2::Memory>,
     #[cfg(feature = "mqtt")]
     pub(crate) mqtt: crate::role::MqttSessions,
     pub(crate) peers: crate::vhost::Peers,

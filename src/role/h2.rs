@@ -21,11 +21,14 @@ use crate::context::{Context, Core, SulId, WsiEvent};
 use crate::http::Head;
 use crate::wsi::{Binding, Family, Flags, Wait, WsiId, WsiState};
 use h2::{Code, EncodeError, Engine, Event, Limits, StreamId};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// Bytes that may wait to be sent before the peer is not listened to any more: one that does not read is not answered.
 const FRONT_MOST: usize = 64 * 1024;
+
+/// What engines at rest have put by, for those that are next; each has as much as one needs at most.
+const MEMORIES: usize = 16;
 
 /// What a stream that finds its user by its request has to say before that: taken in, and three states.
 const FIRST_EFFECTS: usize = 4;
@@ -83,7 +86,7 @@ pub(crate) struct H2 {
     /// A message of the peer's has come to its end: it may leave when it thinks that all is over.
     is_proven: bool,
     children: BTreeMap<StreamId, WsiId>,
-    exchanges: HashMap<WsiId, Exchange>,
+    exchanges: BTreeMap<WsiId, Exchange>,
     /// Those for which the server has no place, or that came before it was there.
     waiting: VecDeque<WsiId>,
     /// Exchanges that have no stream yet: a place is kept for each.
@@ -99,6 +102,8 @@ pub(crate) struct H2 {
     settings_timer: Option<SulId>,
     #[cfg(feature = "ws")]
     tunnels: tunnel::Tunnels,
+    /// The engine has taken up memory, which it puts by when it is at rest.
+    has_memory: bool,
 }
 
 impl H2 {
@@ -119,7 +124,7 @@ impl H2 {
             has_settings: false,
             is_proven: false,
             children: BTreeMap::new(),
-            exchanges: HashMap::new(),
+            exchanges: BTreeMap::new(),
             waiting: VecDeque::new(),
             unasked: 0,
             queue: VecDeque::new(),
@@ -129,6 +134,7 @@ impl H2 {
             settings_timer: None,
             #[cfg(feature = "ws")]
             tunnels: tunnel::Tunnels::default(),
+            has_memory: false,
         }
     }
 
@@ -281,6 +287,29 @@ impl Core {
         }
     }
 
+    /// Messages are about to pass.
+    fn h2_furnish(&mut self, id: WsiId) {
+        let Some(Role::H2(h2)) = self.wsis.get_mut(id).map(|wsi| &mut wsi.role) else { return };
+        if !h2.has_memory {
+            h2.has_memory = true;
+            h2.engine.take_up(self.h2_memory.pop().unwrap_or_default());
+        }
+    }
+
+    /// If no streams are left, others can use the memory until there are.
+    fn h2_rests(&mut self, id: WsiId) {
+        let Some(Role::H2(h2)) = self.wsis.get_mut(id).map(|wsi| &mut wsi.role) else { return };
+        if h2.has_memory
+            && h2.exchanges.is_empty()
+            && let Some(memory) = h2.engine.put_by()
+        {
+            h2.has_memory = false;
+            if self.h2_memory.len() < MEMORIES {
+                self.h2_memory.push(memory);
+            }
+        }
+    }
+
     /// Something was sent: a peer that was not listened to because it did not read is heard again.
     pub(super) fn h2_progress(&mut self, id: WsiId) {
         self.h2_flush(id);
@@ -370,6 +399,7 @@ impl Core {
 impl Context {
     pub(super) fn h2_input(&mut self, id: WsiId, bytes: &mut [u8], scratch: &mut Scratch) -> usize {
         let mut done = 0;
+        self.core.h2_furnish(id);
         loop {
             // What an event leads to comes before the next event.
             if !self.settle() || self.core.effects_left < FIRST_EFFECTS {
@@ -406,6 +436,7 @@ impl Context {
         self.core.h2_flush(id);
         self.core.h2_see_acknowledgement(id);
         self.core.h2_end_if_drained(id);
+        self.core.h2_rests(id);
         done
     }
 

@@ -12,6 +12,7 @@
 //! | `output.rs` | heads and data on their way out |
 //! | `stream.rs` | streams and their states |
 //! | `flow.rs`, `credit.rs` | windows; streams that are granted by hand |
+//! | `memory.rs` | what engines share that are at rest |
 //! | `guard.rs` | how much work a peer may make |
 //! | `settings.rs`, `frame.rs` | what both sides agree on; the frame layer |
 //! | `error.rs` | what peers do wrong, and what callers may not ask for |
@@ -34,6 +35,7 @@ mod frame;
 mod guard;
 mod headers;
 mod input;
+mod memory;
 mod message;
 mod output;
 mod settings;
@@ -41,6 +43,7 @@ mod stream;
 
 pub use error::{Code, EncodeError, Error};
 pub use guard::Rate;
+pub use memory::Memory;
 pub use output::{Frame, Request};
 pub use stream::StreamId;
 

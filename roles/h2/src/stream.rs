@@ -144,6 +144,11 @@ impl Streams {
         self.rows.is_empty()
     }
 
+    /// The table's memory.
+    pub(crate) fn rows_mut(&mut self) -> &mut Vec<Stream> {
+        &mut self.rows
+    }
+
     pub(crate) fn last(&self) -> u32 {
         self.last
     }

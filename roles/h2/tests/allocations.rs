@@ -92,6 +92,20 @@ fn an_exchange_allocates_nothing_and_an_idle_connection_is_small() {
     let change = region.change();
     assert_eq!(change.allocations + change.reallocations, 0);
 
+    // Connections at rest take turns with one memory, and keep their tables alone.
+    let mut others = Pair::new();
+    (0..2000).for_each(|_| others.exchange());
+    let region = Region::new(HEAP);
+    for round in 0..1000 {
+        let (from, to) = if round % 2 == 0 { (&mut pair, &mut others) } else { (&mut others, &mut pair) };
+        drop(to.server.put_by().unwrap());
+        to.server.take_up(from.server.put_by().unwrap());
+        to.exchange();
+    }
+    let change = region.change();
+    assert_eq!(change.allocations + change.reallocations, 0);
+    assert!(change.bytes_deallocated > 300, "{change:?}");
+
     let region = Region::new(HEAP);
     let mut server = Engine::server(Limits::default());
     server.poll_output(&mut Vec::with_capacity(100));

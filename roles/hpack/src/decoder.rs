@@ -80,6 +80,11 @@ impl Decoder {
         }
     }
 
+    /// Where fields are decoded to: nothing of it is needed between two blocks, so that decoders can take turns with one.
+    pub fn text_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.text
+    }
+
     /// Reads a whole header block, field by field, into `sink`. What `sink` is lent is gone after the call.
     ///
     /// # Errors

@@ -152,6 +152,7 @@ impl Core {
         h2.blocked.retain(|other| *other != child);
         let is_over = h2.engine.is_drained() && h2.exchanges.is_empty();
         self.h2_flush(id);
+        self.h2_rests(id);
         if is_over && self.families.get(&id).is_some_and(|family| family.is_empty()) {
             return self.close_flushed(id, None);
         }

@@ -28,6 +28,7 @@ impl Core {
         let row = self.wsis.get(child).ok_or(Error::Stale)?;
         let (state, flags) = (row.state(), row.flags);
         let Role::Child(id) = row.role else { return Err(Error::WrongRole) };
+        self.h2_furnish(id);
         let wsi = self.wsis.get_mut(id).ok_or(Error::Stale)?;
         let is_tls = wsi.is_tls();
         let Role::H2(h2) = &mut wsi.role else { return Err(Error::WrongRole) };
