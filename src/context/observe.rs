@@ -152,7 +152,9 @@ impl Core {
     }
 
     pub(crate) fn latency_forget(&mut self, id: WsiId) {
-        self.latencies.since.remove(&id);
+        if self.latencies.is_on {
+            self.latencies.since.remove(&id);
+        }
     }
 }
 

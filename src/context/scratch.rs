@@ -2,8 +2,12 @@
 
 use crate::http::Head;
 
-/// Bytes read from a socket at a time; also the most that a TLS record holds (RFC 8446 5.1).
-pub(crate) const RX_SIZE: usize = 16 * 1024;
+/// Bytes read from a socket at a time: a message of 16 KiB and its framing come in one.
+pub(crate) const RX_SIZE: usize = 32 * 1024;
+
+/// The same where they are ciphertext: about as much as a TLS record holds (RFC 8446 5.1), and TLS takes at a time.
+#[cfg(feature = "tls")]
+pub(crate) const CIPHER_SIZE: usize = 16 * 1024;
 
 /// Payload offered to one tx callback.
 pub(crate) const TX_SIZE: usize = 16 * 1024;
@@ -20,7 +24,7 @@ const SPARES: usize = 32;
 const SPARE_SIZE: usize = 64 * 1024;
 
 /// Taken out of the context while a connection is served, so that its parts can be lent to user code beside the core.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scratch {
     /// What came from the socket.
     pub(crate) rx: Vec<u8>,
@@ -43,7 +47,10 @@ impl Scratch {
     pub(crate) fn new() -> Self {
         Self {
             rx: vec![0; RX_SIZE],
-            plain: vec![0; RX_SIZE],
+            #[cfg(feature = "tls")]
+            plain: vec![0; CIPHER_SIZE],
+            #[cfg(not(feature = "tls"))]
+            plain: Vec::new(),
             tx: vec![0; FRONT_ROOM + PREFIX_ROOM + TX_SIZE + SUFFIX_ROOM],
             cipher: Vec::new(),
             datagram: Vec::new(),

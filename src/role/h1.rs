@@ -140,7 +140,7 @@ impl Context {
             wsi.flags.has(Flags::WRITABLE) && wsi.flags.any(Flags::WANT_TX | Flags::WANT_FLUSH)
         };
         if self.settle() && self.core.wsis.get(id).is_some_and(may_write) {
-            self.write_turn(id, scratch);
+            self.answer_turn(id, scratch);
         }
     }
 

@@ -106,6 +106,9 @@ impl Context {
             }
             let Role::Ws(ws) = &mut wsi.role else { return done };
             let left = bytes.get_mut(done..).unwrap_or_default();
+            if left.is_empty() && !ws.has_event() {
+                return done;
+            }
             match ws.engine.input(left, &mut scratch.ws) {
                 Ok((0, None)) => return done,
                 Ok((used, event)) => {
@@ -148,7 +151,7 @@ impl Context {
             wsi.flags.has(Flags::WRITABLE) && wsi.flags.has(Flags::WANT_TX) && !reads_first
         };
         if self.settle() && self.core.wsis.get(id).is_some_and(may_write) {
-            self.write_turn(id, scratch);
+            self.answer_turn(id, scratch);
         }
     }
 

@@ -3,6 +3,8 @@
 
 use super::{Binding, Flags, WsiId, WsiState};
 use crate::cause::{Cause, Phase};
+#[cfg(feature = "tls")]
+use crate::context::scratch::CIPHER_SIZE;
 use crate::context::scratch::Scratch;
 use crate::context::{Context, Core};
 use crate::role::Role;
@@ -119,6 +121,9 @@ impl Context {
                     let mut bytes = std::mem::take(self.plain_of(id, scratch));
                     self.take_in(id, bytes.get_mut(..len).unwrap_or_default(), scratch);
                     self.put_back(bytes, scratch);
+                    if !self.has_more(id) {
+                        return;
+                    }
                 }
                 Got::Nothing | Got::Gone => return,
                 Got::Eof => {
@@ -128,6 +133,15 @@ impl Context {
                 }
             }
         }
+    }
+
+    /// Another round of a read turn would find something.
+    fn has_more(&self, id: WsiId) -> bool {
+        let Some(wsi) = self.core.wsis.get(id) else { return false };
+        wsi.flags.any(Flags::READABLE | Flags::EOF)
+            || !wsi.rest.is_empty()
+            || wsi.has_plain()
+            || wsi.role.has_event()
     }
 
     /// The buffer in which the plaintext of a connection stands after [`Self::receive`].
@@ -172,7 +186,7 @@ impl Context {
             }
             let got = match tls.take_held(&mut scratch.rx) {
                 Some(len) => Got::Bytes(len),
-                None => self.core.receive_raw(id, &mut scratch.rx),
+                None => self.core.receive_raw(id, scratch.rx.get_mut(..CIPHER_SIZE).unwrap_or_default()),
             };
             let len = match got {
                 Got::Bytes(len) => len,
@@ -283,7 +297,7 @@ impl Core {
     /// The bytes of a handshake, which go nowhere but to TLS. False when there are none now.
     #[cfg(feature = "tls")]
     pub(super) fn receive_for_tls(&mut self, id: WsiId, into: &mut [u8]) -> Result<Option<usize>, ()> {
-        match self.receive_raw(id, into) {
+        match self.receive_raw(id, into.get_mut(..CIPHER_SIZE).unwrap_or_default()) {
             Got::Bytes(len) => Ok(Some(len)),
             Got::Nothing => Ok(None),
             Got::Eof => {

@@ -1,5 +1,5 @@
-//! The way out: binding, role, TLS, socket; one write per callback. What the socket does not take is finished before
-//! the next callback.
+//! The way out: binding, role, TLS, socket. Small payloads of a turn go out in one write, others in one for each callback;
+//! what the socket does not take is finished before the next callback.
 
 use super::{Flags, Wait, WsiId, WsiState};
 use crate::LatencyKind;
@@ -15,6 +15,12 @@ const TX_BUDGET: usize = 64 * 1024;
 
 /// What a tx callback counts for at least: one that sends nothing and asks again takes time all the same.
 const TX_LEAST: usize = 1024;
+
+/// A frame that is no longer than this waits in front of what may come behind it: copying it costs less than a write.
+const HELD_MOST: usize = 2048;
+
+/// So much in front is worth a write, and fills a TLS record.
+const FRONT_FULL: usize = 14 * 1024;
 
 impl Core {
     /// A tx callback when the way is clear.
@@ -47,10 +53,20 @@ impl Core {
         }
     }
 
+    /// What is in front can wait, and nothing else is to be sent.
+    fn is_held_back(&self, id: WsiId) -> bool {
+        self.wsis.get(id).is_none_or(|wsi| {
+            wsi.front.len() < FRONT_FULL && wsi.unsent.is_empty() && !wsi.flags.has(Flags::WANT_TX)
+        })
+    }
+
     /// Sends what is left over. True when nothing is.
     fn send_unsent(&mut self, id: WsiId) -> bool {
         loop {
             let Some(wsi) = self.wsis.get_mut(id) else { return false };
+            if wsi.unsent.capacity() == 0 && !wsi.deadline.is(Wait::Send) {
+                return true;
+            }
             let Some(left) = wsi.unsent.get(wsi.unsent_at..).filter(|left| !left.is_empty()) else {
                 wsi.unsent_at = 0;
                 self.spares.take_back(&mut wsi.unsent);
@@ -134,8 +150,19 @@ fn put(mut place: &mut [u8], pieces: [&[u8]; 2]) {
 impl Context {
     /// Sends whatever can be sent: leftovers, TLS's own, fronts, and payload that the binding is asked for.
     pub(crate) fn write_turn(&mut self, id: WsiId, scratch: &mut Scratch) {
+        self.write_some(id, scratch, false);
+    }
+
+    /// The same between pieces of what was read: what is small waits for the answers to the other pieces, and for
+    /// [`Self::write_turn`].
+    #[cfg(feature = "h1")]
+    pub(crate) fn answer_turn(&mut self, id: WsiId, scratch: &mut Scratch) {
+        self.write_some(id, scratch, true);
+    }
+
+    fn write_some(&mut self, id: WsiId, scratch: &mut Scratch, more_follows: bool) {
         let mut budget = TX_BUDGET;
-        while budget > 0 {
+        loop {
             if !self.core.send_unsent(id) || !self.flush_tls(id, scratch) {
                 return;
             }
@@ -148,9 +175,8 @@ impl Context {
                 return;
             }
             let asked = wsi.flags.has(Flags::WANT_TX) && wsi.state() == WsiState::Open;
-            let fronts = !wsi.front.is_empty();
-            wsi.flags.clear(Flags::WANT_FLUSH);
-            if asked {
+            let in_front = wsi.front.len();
+            if asked && budget > 0 && in_front < FRONT_FULL {
                 if !self.settle() {
                     return;
                 }
@@ -158,10 +184,18 @@ impl Context {
                 wsi.flags.clear(Flags::WANT_TX);
                 let sent = self.ask_and_send(id, scratch);
                 budget = budget.saturating_sub(sent.max(TX_LEAST));
-            } else if fronts {
+                if more_follows && self.core.is_held_back(id) {
+                    return;
+                }
+            } else if more_follows && in_front < FRONT_FULL {
+                return;
+            } else if in_front > 0 {
                 self.send_front(id, scratch);
-            } else {
+            } else if !asked {
+                wsi.flags.clear(Flags::WANT_FLUSH);
                 return self.all_sent(id, scratch);
+            } else {
+                return;
             }
         }
     }
@@ -215,7 +249,8 @@ impl Context {
         sent
     }
 
-    /// Puts prefix and suffix around the payload at `at` and the fronts before it, and sends all in one write.
+    /// Puts prefix and suffix around the payload at `at` and the fronts before it, and sends all in one write; or puts it
+    /// behind the fronts when it is small.
     fn send_framed(
         &mut self,
         id: WsiId,
@@ -234,8 +269,17 @@ impl Context {
         } else {
             (&[][..], &[][..], 0)
         };
+        let (before, after) = (wsi.front.len() + prefix.len(), len + suffix.len());
+        if prefix.len() + after <= HELD_MOST {
+            self.core.spares.lend(&mut wsi.front);
+            for piece in [prefix, buffer.get(at..at + len).unwrap_or_default(), suffix] {
+                wsi.front.extend_from_slice(piece);
+            }
+            wsi.flags.set(Flags::WANT_FLUSH);
+            self.framed_sent(id, scratch);
+            return prefix.len() + after;
+        }
         let mut front = std::mem::take(&mut wsi.front);
-        let (before, after) = (front.len() + prefix.len(), len + suffix.len());
         if let Some(start) = at.checked_sub(before) {
             let whole = buffer.get_mut(start..at + after).unwrap_or_default();
             let (heads, rest) = whole.split_at_mut(before.min(whole.len()));

@@ -38,12 +38,12 @@ fn a_subscriber_is_connected_by_suback_and_hears_what_is_published() {
     assert_eq!(told.borrow().states(), [S::Creating, S::Connecting, S::Connected]);
     world.broker.send(&publish(0, "attic/left", None, b"19"));
     world.broker.send(&publish(1, "attic/right", None, b""));
-    world.broker.send(&publish(2, "attic/right", Some(5), &vec![b'x'; 50_000]));
+    world.broker.send(&publish(2, "attic/right", Some(5), &vec![b'x'; 150_000]));
     world.run(10);
     let told = told.borrow();
     assert_eq!(told.topics, ["attic/left", "attic/right", "attic/right"]);
     assert_eq!(told.retained, ["0", "1", "0"]);
-    assert_eq!(told.messages.iter().map(Vec::len).collect::<Vec<_>>(), [2, 0, 50_000]);
+    assert_eq!(told.messages.iter().map(Vec::len).collect::<Vec<_>>(), [2, 0, 150_000]);
     assert!(told.flags[0].is_som() && told.flags[0].is_eom());
     assert!(told.pieces > 4 && !told.flags[2].is_eom() && told.flags.last().unwrap().is_eom());
     assert!(world.broker.packets.iter().any(|packet| packet.first == 0x40 && packet.body == [0, 5]));
