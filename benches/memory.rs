@@ -9,12 +9,15 @@ use common::{elapsed, port_of};
 use millstream::http::{BodyLength, Head, Method, Status};
 use millstream::{
     Acceptor, Address, ClientInfo, ClientRole, Context, Cx, Error, Flow, ListenInfo, Protocol, ServerRole,
-    StreamHandler, StreamId, StreamState, Target, Tx, TxFlow, WsiId,
+    StreamHandler, StreamId, StreamState, Target, Tx, TxFlow, WsInfo, WsiId,
 };
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[global_allocator]
@@ -31,7 +34,7 @@ fn live_bytes() -> f64 {
     stats.bytes_allocated as f64 - stats.bytes_deallocated as f64
 }
 
-/// Answers every request with five bytes, and holds nothing.
+/// Answers every request with five bytes, or as a websocket when it asks for that, and holds nothing.
 struct Hello;
 
 impl Acceptor for Hello {
@@ -45,7 +48,10 @@ impl Protocol for Hello {
         Flow::Ok
     }
 
-    fn request(&mut self, cx: &mut Cx<'_>, me: WsiId, _: &Head) -> Flow {
+    fn request(&mut self, cx: &mut Cx<'_>, me: WsiId, head: &Head) -> Flow {
+        if cx.ws_accept(me, head, &WsInfo::default()).is_ok() {
+            return Flow::Ok;
+        }
         let _ = cx.http_respond(me, Status::OK, &[], BodyLength::Known(5));
         let _ = cx.wsi_request_tx(me);
         Flow::Ok
@@ -84,17 +90,44 @@ fn policy(cert: &str, key: &str) -> String {
             {{ "plain": {{ "server": true, "endpoint": "127.0.0.1", "port": 0, "protocol": "h1" }} }},
             {{ "tls": {{ "server": true, "endpoint": "127.0.0.1", "port": 0, "tls": true, "server_cert": "cert", "server_key": "key",
                 "protocol": "h1" }} }},
+            {{ "ws": {{ "server": true, "endpoint": "127.0.0.1", "port": 0, "protocol": "ws" }} }},
+            {{ "wss": {{ "server": true, "endpoint": "127.0.0.1", "port": 0, "tls": true, "server_cert": "cert", "server_key": "key",
+                "protocol": "ws" }} }},
+            {{ "h2": {{ "server": true, "endpoint": "127.0.0.1", "port": 0, "protocol": "h2" }} }},
             {{ "client": {{ "endpoint": "localhost", "port": 1, "protocol": "h1", "http_method": "GET", "http_url": "/",
                 "opportunistic": true }} }} ] }}"#
     )
 }
 
+/// What the other ends speak.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    H1,
+    Ws,
+    H2,
+}
+
+impl Speaks {
+    const ALL: [(&str, Self); 3] = [("h1", Self::H1), ("ws", Self::Ws), ("h2", Self::H2)];
+
+    fn name(self) -> &'static str {
+        Self::ALL.iter().find(|known| known.1 == self).expect("a name").0
+    }
+
+    fn of(name: &str) -> Self {
+        Self::ALL.iter().find(|known| known.0 == name).expect("a protocol").1
+    }
+}
+
 /// The other process: asks once on each connection, and holds them until it is killed.
-struct Asking;
+struct Asking(Speaks);
 
 impl Protocol for Asking {
     fn established(&mut self, cx: &mut Cx<'_>, me: WsiId) -> Flow {
-        let _ = cx.http_request(me, Method::Get, "/", "localhost", &[], BodyLength::None);
+        let _ = match self.0 {
+            Speaks::Ws => cx.ws_request(me, "/", "localhost", &[], &WsInfo::default()),
+            _ => cx.http_request(me, Method::Get, "/", "localhost", &[], BodyLength::None),
+        };
         Flow::Ok
     }
 
@@ -107,7 +140,49 @@ impl Protocol for Asking {
     }
 }
 
-fn hold(port: u16, count: usize, cert: &str) -> Result<(), Error> {
+/// What a browser sends beside where to.
+const FIELDS: [(&str, &str); 5] = [
+    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0"),
+    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
+    ("accept-encoding", "gzip, deflate, br"),
+    ("accept-language", "en-GB,en;q=0.9,de;q=0.8"),
+    ("cache-control", "max-age=0"),
+];
+
+/// One request over HTTP/2, and its answer; on a connection of its own, which clients of the library would share.
+fn ask_h2(port: u16) -> std::io::Result<TcpStream> {
+    let mut socket = TcpStream::connect(("127.0.0.1", port))?;
+    let (mut engine, mut out) = (h2::Engine::client(h2::Limits::default()), Vec::new());
+    engine.poll_output(&mut out);
+    let request = h2::Request::new(Method::Get, b"http", b"localhost", b"/");
+    let fields = FIELDS.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    engine.encode_request(&request, fields, BodyLength::None, &mut out).expect("a request");
+    socket.write_all(&out)?;
+    let (mut head, mut kept, mut buffer) = (Head::new(), Vec::new(), [0; 4096]);
+    while !engine.is_idle() {
+        let len = socket.read(&mut buffer)?;
+        assert!(len > 0, "the server has left");
+        kept.extend_from_slice(&buffer[..len]);
+        loop {
+            match engine.input(0, &kept, &mut head).expect("a server that keeps the rules") {
+                (0, None) => break,
+                (used, _) => drop(kept.drain(..used)),
+            }
+        }
+    }
+    out.clear();
+    engine.poll_output(&mut out);
+    socket.write_all(&out)?;
+    Ok(socket)
+}
+
+fn hold(port: u16, count: usize, cert: &str, speaks: Speaks) -> Result<(), Error> {
+    if speaks == Speaks::H2 {
+        let _held: Vec<_> = (0..count).map(|_| ask_h2(port).expect("a server")).collect();
+        loop {
+            std::thread::park();
+        }
+    }
     let text = format!(
         r#"{{ "certs": [ {{ "cert": "{cert}" }} ], "trust_stores": [ {{ "name": "ours", "stack": ["cert"] }} ] }}"#
     );
@@ -118,7 +193,7 @@ fn hold(port: u16, count: usize, cert: &str) -> Result<(), Error> {
         info.tls = Some(context.with(|cx| cx.client_tls("localhost", Some("ours")))?);
     }
     for _ in 0..count {
-        context.with(|cx| cx.connect(&info, Asking));
+        context.with(|cx| cx.connect(&info, Asking(speaks)));
         context.service(Some(Duration::from_millis(1)))?;
     }
     context.run()
@@ -134,7 +209,7 @@ impl Drop for Held {
 }
 
 /// Heap per idle connection of the server at `port`, after each of them has asked once and been answered.
-fn per_connection(context: &mut Context, port: u16, cert: &str) -> f64 {
+fn per_connection(context: &mut Context, port: u16, cert: &str, speaks: Speaks) -> f64 {
     let settle = |context: &mut Context, count: usize| {
         // Listeners are connection objects too.
         while context.census().wsis != count + LISTENERS {
@@ -150,7 +225,7 @@ fn per_connection(context: &mut Context, port: u16, cert: &str) -> f64 {
     };
     let hold = || {
         let child = Command::new(std::env::current_exe().expect("this program"))
-            .args([CLIENT, &port.to_string(), &CONNECTIONS.to_string(), cert])
+            .args([CLIENT, &port.to_string(), &CONNECTIONS.to_string(), cert, speaks.name()])
             .spawn();
         Held(child.expect("a second process"))
     };
@@ -165,10 +240,55 @@ fn per_connection(context: &mut Context, port: u16, cert: &str) -> f64 {
 }
 
 /// A context of its own for each figure, so that its tables are new.
-fn connections(serve: impl FnOnce(&mut Cx<'_>) -> u16, policy: &str, cert: &str) -> f64 {
+fn connections(serve: impl FnOnce(&mut Cx<'_>) -> u16, policy: &str, cert: &str, speaks: Speaks) -> f64 {
     let mut context = Context::builder().policy(policy).expect("a policy").build().expect("a context");
     let port = context.with(serve);
-    per_connection(&mut context, port, cert)
+    per_connection(&mut context, port, cert, speaks)
+}
+
+/// What rustls itself keeps of a server's connection after its handshake, tickets aside.
+fn rustls_alone(cert: &CertificateDer<'static>, key: &PrivatePkcs8KeyDer<'static>) -> f64 {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.clone()], key.clone_key().into())
+        .expect("a certificate");
+    server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(cert.clone()).expect("a certificate");
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (server, client) = (Arc::new(server), Arc::new(client));
+    let shake = || {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut theirs = rustls::ClientConnection::new(Arc::clone(&client), name).expect("a client");
+        let mut ours = Box::new(rustls::ServerConnection::new(Arc::clone(&server)).expect("a server"));
+        while ours.is_handshaking() || theirs.wants_write() || ours.wants_write() {
+            let mut wire = Vec::new();
+            while theirs.wants_write() {
+                theirs.write_tls(&mut wire).expect("memory");
+            }
+            ours.read_tls(&mut wire.as_slice()).expect("memory");
+            ours.process_new_packets().expect("a client that keeps the rules");
+            wire.clear();
+            while ours.wants_write() {
+                ours.write_tls(&mut wire).expect("memory");
+            }
+            theirs.read_tls(&mut wire.as_slice()).expect("memory");
+            theirs.process_new_packets().expect("a server that keeps the rules");
+        }
+        ours
+    };
+    drop(shake());
+    let mut held = Vec::with_capacity(100);
+    let before = live_bytes();
+    held.extend((0..held.capacity()).map(|_| shake()));
+    (live_bytes() - before) / held.len() as f64
 }
 
 fn serve_bare(cx: &mut Cx<'_>) -> u16 {
@@ -193,11 +313,11 @@ fn idle_streams(policy: &str) -> f64 {
 
 fn main() -> Result<(), Error> {
     let args: Vec<String> = std::env::args().collect();
-    if let [_, what, port, count, cert, ..] = args.as_slice()
+    if let [_, what, port, count, cert, speaks, ..] = args.as_slice()
         && what == CLIENT
     {
         let number = |text: &str| text.parse::<usize>().expect("a number");
-        return hold(number(port) as u16, number(count), cert);
+        return hold(number(port) as u16, number(count), cert, Speaks::of(speaks));
     }
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let base64 = base64::engine::general_purpose::STANDARD;
@@ -205,10 +325,20 @@ fn main() -> Result<(), Error> {
     let policy = policy(&cert, &base64.encode(made.signing_key.serialize_der()));
     println!("| heap while idle, everything counted | bytes |");
     println!("|---|---|");
-    println!("| h1 server connection, bare `Protocol` | {:.0} |", connections(serve_bare, &policy, ""));
-    let stream = |name: &'static str, cert| connections(move |cx| serve_stream(cx, name), &policy, cert);
-    println!("| h1 server connection, secure stream | {:.0} |", stream("plain", ""));
-    println!("| the same over TLS, with rustls' own state | {:.0} |", stream("tls", &cert));
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    println!("| rustls alone | {:.0} |", rustls_alone(made.cert.der(), &key));
+    let bare = |speaks| connections(serve_bare, &policy, "", speaks);
+    let stream = |name: &'static str, cert, speaks| {
+        connections(move |cx| serve_stream(cx, name), &policy, cert, speaks)
+    };
+    for (name, speaks, types) in
+        [("h1", Speaks::H1, ["plain", "tls"]), ("websocket", Speaks::Ws, ["ws", "wss"])]
+    {
+        println!("| {name} server connection, bare `Protocol` | {:.0} |", bare(speaks));
+        println!("| {name} server connection, secure stream | {:.0} |", stream(types[0], "", speaks));
+        println!("| the same over TLS, with rustls' own state | {:.0} |", stream(types[1], &cert, speaks));
+    }
+    println!("| h2 server connection after a stream | {:.0} |", stream("h2", "", Speaks::H2));
     let streams = idle_streams(&policy);
     println!("| client stream | {:.0} |", streams / STREAMS as f64);
     println!("| {STREAMS} client streams | {:.0} MB |", streams / 1e6);

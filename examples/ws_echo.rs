@@ -18,22 +18,23 @@ const KEPT: usize = 256 * 1024;
 
 /// A piece of a message that goes back.
 struct Piece {
-    bytes: Vec<u8>,
-    sent: usize,
+    len: usize,
     flags: RxFlags,
 }
 
-/// What is still to go back.
+/// What is still to go back: pieces, and their bytes one behind the other.
 #[derive(Default)]
 struct Kept {
     pieces: VecDeque<Piece>,
-    len: usize,
+    bytes: Vec<u8>,
+    /// Those that have gone.
+    sent: usize,
 }
 
 impl Kept {
     fn take(&mut self, bytes: &[u8], flags: RxFlags) {
-        self.len += bytes.len();
-        self.pieces.push_back(Piece { bytes: bytes.to_vec(), sent: 0, flags });
+        self.bytes.extend_from_slice(bytes);
+        self.pieces.push_back(Piece { len: bytes.len(), flags });
     }
 
     /// Fills `tx` with as much of a message as there is.
@@ -43,10 +44,10 @@ impl Kept {
         }
         while let Some(piece) = self.pieces.front_mut() {
             tx.binary(piece.flags.is_binary());
-            let sent = tx.write(&piece.bytes[piece.sent..]);
-            piece.sent += sent;
-            self.len -= sent;
-            if piece.sent < piece.bytes.len() {
+            let sent = tx.write(&self.bytes[self.sent..self.sent + piece.len]);
+            self.sent += sent;
+            piece.len -= sent;
+            if piece.len > 0 {
                 break;
             }
             let is_eom = piece.flags.is_eom();
@@ -56,6 +57,10 @@ impl Kept {
                 break;
             }
         }
+        if self.pieces.is_empty() {
+            self.bytes.clear();
+            self.sent = 0;
+        }
         TxFlow::Send
     }
 
@@ -64,7 +69,7 @@ impl Kept {
     }
 
     fn may_hear(&self) -> bool {
-        self.len < KEPT
+        self.bytes.len() < KEPT
     }
 }
 
@@ -137,7 +142,7 @@ fn serve(port: &str) -> Result<(), Error> {
     context.with(|cx| {
         let server = cx.create("echo", Server::default())?;
         if let Some(address) = cx.server_address(server) {
-            println!("{address}");
+            println!("plain {address}");
         }
         Ok::<_, Error>(())
     })?;

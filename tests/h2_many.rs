@@ -152,7 +152,7 @@ impl Peer {
         for _ in 0..PACE {
             let Some((stream, path)) = self.asked.pop_front() else { break };
             self.looked_at += 1;
-            if server.is_choosy && self.looked_at < CHOOSY && self.looked_at % 3 == 0 {
+            if server.is_choosy && self.looked_at < CHOOSY && self.looked_at.is_multiple_of(3) {
                 self.engine.reset(stream, Code::REFUSED_STREAM);
                 continue;
             }
@@ -281,7 +281,7 @@ impl World {
         }
     }
 
-    fn check(&mut self) {
+    fn check(&self) {
         let told = self.told.borrow();
         for (nth, heard) in told.streams.iter().enumerate() {
             let path = format!("/{nth}").into_bytes();

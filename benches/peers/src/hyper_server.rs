@@ -1,5 +1,5 @@
-//! `hyper_server CERT KEY`: the same 20 bytes over HTTP/1.1 (and HTTP/2 by ALPN), plain and TLS, on one thread. Prints
-//! where it listens.
+//! `hyper_server CERT KEY`: the same 20 bytes over HTTP/1.1 and HTTP/2 (by ALPN, or with prior knowledge), plain and TLS, on
+//! one thread. Prints where it listens.
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -42,7 +42,11 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>) -> Result<(), F
         let tls = tls.clone();
         tokio::task::spawn_local(async move {
             match tls {
-                None => serve(socket, false).await,
+                None => {
+                    let mut first = [0; 3];
+                    let is_h2 = socket.peek(&mut first).await.is_ok() && first == *b"PRI";
+                    serve(socket, is_h2).await;
+                }
                 Some(tls) => {
                     if let Ok(io) = tls.accept(socket).await {
                         let is_h2 = io.get_ref().1.alpn_protocol() == Some(b"h2");
