@@ -549,3 +549,73 @@ fn nor_is_one_beside_a_stream_that_is_open() {
     assert!(drip(&mut world, enemy, &bytes) <= 21);
     world.leaves_nothing();
 }
+
+/// A server that says `frames` to a client which has asked it, until that has enough: what the client says then, and how
+/// much it held meanwhile.
+fn meets(frames: impl IntoIterator<Item = Vec<u8>>) -> (Heard, usize) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let network = Network::new(1);
+    let (near, far) = (network.host("10.0.0.2"), network.host("10.0.0.1"));
+    let listener = network.listen(&far, 80).unwrap();
+    let mut client = Context::builder().policy(POLICY).unwrap().sim(near).build().unwrap();
+    let (mut now, mut peak, base) = (0, 0, heap());
+    let mut run = |client: &mut Context, micros| {
+        now += micros;
+        network.run(&mut [client], Us::from_us(now)).unwrap();
+        peak = peak.max(heap().saturating_sub(base));
+    };
+    client.with(|cx| {
+        let id = cx.create("get", Client(Rc::default())).unwrap();
+        cx.client_connect(id).unwrap();
+    });
+    run(&mut client, 10_000);
+    let mut socket = listener.accept().unwrap();
+    // What is read at once has the room of a megabyte.
+    let hello = socket.read().into_boxed_slice();
+    assert!(hello.starts_with(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+    let mut enemy =
+        Enemy { socket, unsent: Vec::new(), unread: hello[24..].to_vec(), heard: Heard::default() };
+    enemy.unsent = [frame(SETTINGS, 0, 0, &[]), frame(SETTINGS, ACK, 0, &[])].concat();
+    let mut frames = frames.into_iter();
+    loop {
+        while enemy.unsent.len() < 4 * 1024
+            && let Some(next) = frames.next()
+        {
+            enemy.unsent.extend(next);
+        }
+        let is_over = enemy.unsent.is_empty() || enemy.heard.goodbye.is_some();
+        let Ok(sent) = enemy.socket.write(&enemy.unsent) else { break };
+        enemy.unsent.drain(..sent);
+        run(&mut client, 200);
+        enemy.listen();
+        run(&mut client, 2000);
+        if is_over || enemy.socket.is_eof() {
+            break;
+        }
+    }
+    (enemy.heard, peak)
+}
+
+#[test]
+fn servers_that_mean_harm_are_left_as_well() {
+    let head = frame(HEADERS, END_HEADERS, 1, b"\x88");
+    let bomb = [&[0x88, 0x40, 1, b'x', 0x7f, 0xa1, 0x1e][..], &[b'v'; 4000], &[0x80 + 62; 12_000]].concat();
+    // What is said once, and then again and again.
+    let floods = [
+        (vec![], frame(PING, 0, 0, &[0; 8])),
+        (vec![], frame(SETTINGS, 0, 0, &[])),
+        (vec![], frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes())),
+        (head, frame(DATA, 0, 1, &[])),
+        (frame(HEADERS, 0, 1, b"\x88"), frame(CONTINUATION, 0, 1, b"")),
+        (frame(HEADERS, WHOLE, 1, &bomb), vec![]),
+    ];
+    for (first, again) in floods {
+        let (heard, peak) = meets(std::iter::once(first).chain((0..10_000).map(|_| again.clone())));
+        assert_eq!(heard.goodbye, Some(Code::ENHANCE_YOUR_CALM), "{again:?}");
+        assert!(peak < MODEST, "{peak} bytes of the heap");
+    }
+    // Interim responses are an affair of their stream.
+    let (heard, peak) = meets((0..17).map(|_| frame(HEADERS, END_HEADERS, 1, b"\x08\x03103")));
+    assert_eq!((heard.goodbye, heard.resets), (None, 1));
+    assert!(peak < MODEST, "{peak} bytes of the heap");
+}
