@@ -1,5 +1,5 @@
 //! The corpus of the fuzz target `ops`, run as an ordinary test, and some sequences made by chance.
-#![cfg(all(feature = "h1", feature = "raw"))]
+#![cfg(all(feature = "h1", feature = "h2", feature = "mqtt", feature = "raw", feature = "ws"))]
 
 #[path = "../fuzz/bodies/ops.rs"]
 mod ops;

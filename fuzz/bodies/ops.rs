@@ -1,12 +1,14 @@
 //! Bytes to a sequence of requests, made from outside and from inside callbacks, on a context that lives on a
-//! simulated network with servers and clients in it: streams of HTTP/1.1 and of bytes, sinks, datagrams, vhosts. Whatever the sequence, lives are told in order and nothing is left
-//! when all is over.
+//! simulated network with servers and clients in it: streams of HTTP/1.1, HTTP/2, websockets, MQTT and of bytes, sinks,
+//! datagrams, vhosts. Whatever the sequence, lives are told in order and nothing is left when all is over.
 
 #[path = "ops_connections.rs"]
 mod connections;
+#[path = "ops_peers.rs"]
+mod peers;
 
 use connections::Told;
-use millstream::sim::{Link, Network, RawSocket, RawUdp};
+use millstream::sim::{Link, Network, RawUdp};
 use millstream::{
     Census, Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow, VhostId, WsiId,
 };
@@ -40,7 +42,33 @@ const POLICY: &str = r#"{ "release": "1", "product": "ops", "schema-version": 1,
     { "v0": { "server": true, "endpoint": "!v0.test", "protocol": "h1" } },
     { "v1": { "server": true, "endpoint": "!v1.test", "protocol": "raw" } },
     { "get_v0": { "endpoint": "v0.test", "port": 8080, "protocol": "h1", "http_method": "GET", "http_url": "/",
-                  "opportunistic": true, "retry": "few" } } ] }"#;
+                  "opportunistic": true, "retry": "few" } },
+    { "h2_server": { "server": true, "endpoint": "10.0.0.1", "port": 82, "protocol": "h2",
+                     "metadata": [ { "path": "" }, { "method": "" }, { "word": "x-word:" } ] } },
+    { "h2_get": { "endpoint": "server.test", "port": 82, "protocol": "h2", "http_method": "GET", "http_url": "/${word}",
+                  "opportunistic": true, "retry": "few", "metadata": [ { "word": "" } ] } },
+    { "h2_post": { "endpoint": "server.test", "port": 82, "protocol": "h2", "http_method": "POST", "http_url": "/",
+                   "retry": "few", "timeout_ms": 3, "metadata": [ { "word": "x-word:" } ] } },
+    { "h2_nailed": { "endpoint": "10.0.0.1", "port": 82, "protocol": "h2", "http_method": "GET", "http_url": "/",
+                     "nailed_up": true, "retry": "valid" } },
+    { "h2_far": { "endpoint": "10.0.0.2", "port": 82, "protocol": "h2", "http_method": "GET", "http_url": "/",
+                  "opportunistic": true, "retry": "valid" } },
+    { "h2_far_post": { "endpoint": "10.0.0.2", "port": 82, "protocol": "h2", "http_method": "POST", "http_url": "/",
+                       "opportunistic": true, "retry": "valid" } },
+    { "ws_server": { "server": true, "endpoint": "10.0.0.1", "port": 83, "protocol": "h1", "ws_subprotocol": "ops",
+                     "retry": "valid", "metadata": [ { "path": "" }, { "method": "" } ] } },
+    { "ws": { "endpoint": "server.test", "port": 83, "protocol": "ws", "http_url": "/${word}", "ws_subprotocol": "ops",
+              "opportunistic": true, "retry": "few", "metadata": [ { "word": "" } ] } },
+    { "ws_nailed": { "endpoint": "10.0.0.1", "port": 83, "protocol": "ws", "http_url": "/", "ws_subprotocol": "ops",
+                     "ws_binary": true, "nailed_up": true, "retry": "valid" } },
+    { "ws_far": { "endpoint": "10.0.0.2", "port": 83, "protocol": "ws", "http_url": "/", "retry": "few" } },
+    { "mqtt": { "endpoint": "10.0.0.2", "port": 1883, "protocol": "mqtt", "mqtt_topic": "x", "mqtt_subscribe": "x",
+                "mqtt_qos": 1, "nailed_up": true, "retry": "valid", "metadata": [ { "word": "topic" } ] } },
+    { "mqtt_once": { "endpoint": "10.0.0.2", "port": 1883, "protocol": "mqtt", "mqtt_topic": "x/${word}", "mqtt_qos": 2,
+                     "opportunistic": true, "retry": "few", "metadata": [ { "word": "" } ] } },
+    { "mqtt_born": { "endpoint": "10.0.0.2", "port": 1883, "protocol": "mqtt", "mqtt_subscribe": "+", "mqtt_keep_alive": 3,
+                     "mqtt_birth_topic": "b", "mqtt_birth_message": "here", "mqtt_will_topic": "b", "mqtt_will_message": "gone",
+                     "opportunistic": true, "retry": "few" } } ] }"#;
 
 const TYPES: [&str; 14] = [
     "server",
@@ -57,6 +85,23 @@ const TYPES: [&str; 14] = [
     "v0",
     "v1",
     "get_v0",
+];
+
+/// Those that share connections, or begin as one thing and go on as another.
+const SHARED_TYPES: [&str; 13] = [
+    "h2_server",
+    "h2_get",
+    "h2_post",
+    "h2_nailed",
+    "h2_far",
+    "h2_far_post",
+    "ws_server",
+    "ws",
+    "ws_nailed",
+    "ws_far",
+    "mqtt",
+    "mqtt_once",
+    "mqtt_born",
 ];
 
 const OVERLAYS: [&str; 3] = [
@@ -173,10 +218,14 @@ impl StreamHandler for Actor {
         }
     }
 
+    fn resend(&mut self, cx: &mut Cx<'_>, me: StreamId, tx: &mut Tx<'_>) -> TxFlow {
+        self.tx(cx, me, tx)
+    }
+
     fn state(&mut self, cx: &mut Cx<'_>, me: StreamId, state: StreamState, _: u32) -> Flow {
         let code = self.inside(|| {
             self.0.borrow_mut().lives.entry(me).or_default().push(state);
-            if state == StreamState::ServerTxn {
+            if matches!(state, StreamState::ServerTxn | StreamState::ServerUpgrade) {
                 let _ = cx.server_ack(me, u16::from(self.0.borrow_mut().byte() & 3) * 201);
                 let _ = cx.request_tx(me);
             }
@@ -195,10 +244,12 @@ impl StreamHandler for Actor {
 fn request(cx: &mut Cx<'_>, shared: &Shared, me: Option<StreamId>, code: u8) {
     let picked = shared.borrow_mut().pick();
     let Some(id) = (if code & 0x20 == 0 { me.or(picked) } else { picked }) else {
-        return create(cx, shared, code);
+        return create(cx, shared, code, &TYPES);
     };
     match code & 0x1f {
-        1 => create(cx, shared, code),
+        // What callbacks ask for behind the end of the input is nothing.
+        0 if code != 0 => create(cx, shared, code, &SHARED_TYPES),
+        1 => create(cx, shared, code, &TYPES),
         2 => drop(cx.destroy(id)),
         3 | 4 => drop(cx.client_connect(id)),
         5 | 6 => drop(cx.request_tx(id)),
@@ -233,9 +284,9 @@ fn request(cx: &mut Cx<'_>, shared: &Shared, me: Option<StreamId>, code: u8) {
     }
 }
 
-fn create(cx: &mut Cx<'_>, shared: &Shared, code: u8) {
+fn create(cx: &mut Cx<'_>, shared: &Shared, code: u8, types: &[&str]) {
     let handlers = shared.borrow().handlers;
-    let name = TYPES[usize::from(shared.borrow_mut().byte() ^ code) % TYPES.len()];
+    let name = types[usize::from(shared.borrow_mut().byte() ^ code) % types.len()];
     if handlers < MOST_STREAMS {
         let _ = cx.create(name, Actor::new(shared));
     }
@@ -246,7 +297,7 @@ struct World {
     network: Network,
     context: Context,
     notes: Shared,
-    peers: Vec<RawSocket>,
+    peers: peers::Peers,
     udp: RawUdp,
 }
 
@@ -275,7 +326,10 @@ impl World {
                     Link { segment: usize::from(arg), window: 1 + usize::from(arg), ..Link::default() };
                 self.network.set_default_link(link);
             }
-            11 => self.peer(arg),
+            11 => {
+                let says = self.notes.borrow_mut().byte();
+                self.peers.act(&self.network, arg, says);
+            }
             12 => drop(self.context.service(Some(Duration::ZERO))),
             13 => {
                 let port = if arg & 1 == 0 { 53 } else { 40_000 + u16::from(arg) };
@@ -291,35 +345,6 @@ impl World {
                 let shared = Rc::clone(&self.notes);
                 self.context.with(|cx| request(cx, &shared, None, arg));
             }
-        }
-    }
-
-    /// A client without manners, from the far host.
-    fn peer(&mut self, arg: u8) {
-        const SAYS: [&[u8]; 6] = [
-            b"GET / HTTP/1.1\r\nHost: v0.test\r\n\r\n",
-            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf",
-            b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-            b"\x00\xff nonsense\r\n\r\n",
-            b"GE",
-        ];
-        let slot = usize::from(arg >> 4) % (self.peers.len() + 1);
-        match self.peers.get_mut(slot) {
-            None if slot < 8 => {
-                const PORTS: [u16; 4] = [80, 7, 8080, 53];
-                let far = self.network.host("10.0.0.2");
-                let to = format!("10.0.0.1:{}", PORTS[usize::from(arg & 3)]);
-                self.peers.extend(self.network.connect(&far, &to));
-            }
-            None => {}
-            Some(peer) => match arg & 15 {
-                code @ 0..=9 => drop(peer.write(SAYS[usize::from(code) % SAYS.len()])),
-                10 => drop(peer.shutdown()),
-                11 => drop(self.peers.swap_remove(slot)),
-                12 => self.peers.swap_remove(slot).reset(),
-                _ => drop(peer.read()),
-            },
         }
     }
 
@@ -344,7 +369,7 @@ impl World {
                 }
             });
         }
-        self.peers.clear();
+        self.peers.leave();
         self.run(Duration::from_secs(1000));
         assert_eq!(self.context.census(), Census::default());
         drop(self.context);
@@ -392,7 +417,8 @@ pub(crate) fn ops(data: &[u8]) {
     let context = Context::builder().policy(POLICY).unwrap().max_connections(40).sim(host).build().unwrap();
     let notes: Shared = Rc::default();
     notes.borrow_mut().input = data.to_vec();
-    let mut world = World { network, context, notes, peers: Vec::new(), udp };
+    let peers = peers::Peers::new(&network);
+    let mut world = World { network, context, notes, peers, udp };
     let shared = Rc::clone(&world.notes);
     world.context.with(|cx| drop(cx.create("server", Actor::new(&shared))));
     while world.notes.borrow().at < data.len() {

@@ -1,9 +1,10 @@
 //! What `ops` asks for below streams: user code straight on connections, datagrams, vhosts.
 
 use super::{Notes, Shared, flow, request};
+use millstream::http::{BodyLength, Head, Method, Status};
 use millstream::{
     Acceptor, Address, Cause, ClientInfo, ClientRole, Cx, Flow, ListenInfo, Protocol, ServerRole, Target, Tx,
-    TxFlow, UdpInfo, Validity, WsiId,
+    TxFlow, UdpInfo, Validity, WsInfo, WsiId,
 };
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -13,13 +14,29 @@ use std::time::Duration;
 const NAMES: [&str; 3] = ["v0.test", "v1.test", "deep.v0.test"];
 
 /// Where datagrams and clients go: to bound sockets, to listeners, to where nobody is.
-const PEERS: [(&str, u16); 6] = [
+const PEERS: [(&str, u16); 10] = [
     ("10.0.0.1", 53),
     ("10.0.0.2", 53),
     ("server.test", 7),
     ("10.0.0.1", 80),
     ("10.0.0.9", 7),
     ("no.test", 7),
+    ("server.test", 82),
+    ("10.0.0.2", 82),
+    ("10.0.0.1", 83),
+    ("10.0.0.2", 1883),
+];
+
+/// What clients speak that are not for datagrams.
+const ROLES: [ClientRole; 8] = [
+    ClientRole::Raw,
+    ClientRole::H2,
+    ClientRole::H1,
+    ClientRole::Raw,
+    ClientRole::Ws,
+    ClientRole::H2,
+    ClientRole::H1,
+    ClientRole::Mqtt,
 ];
 
 /// Connections and vhosts beyond these are not made.
@@ -71,9 +88,45 @@ impl Drop for User {
     }
 }
 
+/// A question in words of HTTP, on whatever it is.
+fn ask(cx: &mut Cx<'_>, me: WsiId, code: u8) {
+    let info = WsInfo { protocols: "ops", is_binary: false, prioritize_reads: false, deflate: code & 8 == 0 };
+    drop(match code & 7 {
+        0 => cx.http_request(me, Method::Get, "/", "a", &[], BodyLength::None),
+        1 => cx.http_request(me, Method::Post, "/", "a", &[("x-word", "a")], BodyLength::Known(code.into())),
+        2 => cx.http_request(me, Method::Post, "/", "a", &[], BodyLength::Unknown),
+        3 => cx.ws_request(me, "/", "a", &[], &info),
+        4 => cx.http_respond(me, Status::OK, &[], BodyLength::Known(code.into())),
+        5 => cx.http_respond(me, Status::NOT_FOUND, &[], BodyLength::Unknown),
+        _ => Ok(()),
+    });
+}
+
 impl Protocol for User {
     fn established(&mut self, cx: &mut Cx<'_>, me: WsiId) -> Flow {
+        ask(cx, me, self.0.borrow_mut().byte());
         flow(self.hear(cx, me, Told::Established))
+    }
+
+    fn request(&mut self, cx: &mut Cx<'_>, me: WsiId, head: &Head) -> Flow {
+        let code = self.0.borrow_mut().byte();
+        if code & 7 == 7 {
+            let info = WsInfo { protocols: "ops", is_binary: true, prioritize_reads: true, deflate: true };
+            let _ = cx.ws_accept(me, head, &info);
+        } else {
+            ask(cx, me, code);
+        }
+        drop(cx.wsi_request_tx(me));
+        flow(self.hear(cx, me, Told::Payload))
+    }
+
+    fn response(&mut self, cx: &mut Cx<'_>, me: WsiId, _: &Head) -> Flow {
+        flow(self.hear(cx, me, Told::Payload))
+    }
+
+    fn end(&mut self, cx: &mut Cx<'_>, me: WsiId, _: &Head) -> Flow {
+        ask(cx, me, self.0.borrow_mut().byte());
+        flow(self.hear(cx, me, Told::Payload))
     }
 
     fn rx(&mut self, cx: &mut Cx<'_>, me: WsiId, _: &[u8]) -> Flow {
@@ -158,7 +211,11 @@ fn bind(cx: &mut Cx<'_>, shared: &Shared) {
 /// A name for a server stream, or a listener with user code of its own.
 fn serve(cx: &mut Cx<'_>, shared: &Shared) {
     let code = shared.borrow_mut().byte();
-    let role = if code & 2 == 0 { ServerRole::H1 } else { ServerRole::Raw };
+    let role = match code & 0x22 {
+        0 => ServerRole::H1,
+        0x20 => ServerRole::Http,
+        _ => ServerRole::Raw,
+    };
     let is_named = code & 1 == 0;
     let mut info = ListenInfo::new(Address::Ip(address(if is_named { 8080 } else { 53 })), role);
     info.name = is_named.then(|| NAMES[usize::from(code >> 2) % NAMES.len()].to_owned());
@@ -182,7 +239,7 @@ pub(super) fn act(cx: &mut Cx<'_>, shared: &Shared, me: Option<WsiId>, code: u8)
     };
     match (code & 7, target) {
         (0, _) if wsis => connect(cx, shared, ClientRole::Udp),
-        (1, _) if wsis => connect(cx, shared, ClientRole::Raw),
+        (1, _) if wsis => connect(cx, shared, ROLES[usize::from(code >> 3 & 7)]),
         (2, _) if wsis => bind(cx, shared),
         (3, _) if vhosts => serve(cx, shared),
         (4, _) => {
@@ -202,6 +259,7 @@ pub(super) fn act(cx: &mut Cx<'_>, shared: &Shared, me: Option<WsiId>, code: u8)
                 4 => {
                     cx.sul_schedule(Duration::ZERO, move |cx| drop(cx.wsi_close(id)));
                 }
+                5 => ask(cx, id, how >> 3),
                 _ => drop(cx.wsi_request_tx(id)),
             }
         }
