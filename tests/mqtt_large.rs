@@ -74,7 +74,7 @@ impl Pair {
 
     /// Reads so many bytes, and gives those of the first `into.len()` of them.
     fn read(&mut self, len: usize, into: &mut [u8]) {
-        let (mut got, mut buffer) = (0, [0; 64 * 1024]);
+        let (mut got, mut buffer) = (0, [0; 16 * 1024]);
         while got < len {
             self.serve();
             let most = buffer.len().min(len - got);
@@ -120,7 +120,7 @@ impl Pair {
         let messages = counts.messages.get();
         self.write(&heads[1]);
         self.write(b"\0\x01d");
-        let piece = [b'y'; 64 * 1024];
+        let piece = [b'y'; 16 * 1024];
         let mut left = len;
         while left > 0 {
             let now = left.min(piece.len());

@@ -76,7 +76,7 @@ fn every_key_of_the_table_reaches_its_value_and_says_what_it_is_for() {
             assert_ne!(with, without, "{name} has no effect on the policy");
         }
     }
-    assert_eq!(keys().filter(|key| key.section == Section::StreamType).count(), 82);
+    assert_eq!(keys().filter(|key| key.section == Section::StreamType).count(), 83);
 }
 
 #[test]
