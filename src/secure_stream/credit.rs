@@ -14,7 +14,7 @@ use crate::role::{HalfClose, StreamWish};
 /// struct Sip;
 /// impl StreamHandler for Sip {}
 ///
-/// # const POLICY: &str = r#"{"s": [{"get": {"endpoint": "localhost", "protocol": "h2"}}]}"#;
+/// # const POLICY: &str = r#"{"s": [{"get": {"local_sink": true}}]}"#;
 /// # fn main() -> Result<(), millstream::Error> {
 /// let mut context = Context::builder().policy(POLICY)?.build()?;
 /// context.with(|cx| cx.create("get", Sip))?;
