@@ -220,7 +220,8 @@ impl Context {
 
     /// Payload for a stream's handler. The caller has settled before.
     pub(crate) fn call_rx(&mut self, id: StreamId, payload: &[u8], flags: RxFlags) {
-        if self.core.streams.get(id).is_some_and(|stream| !stream.is_dying()) {
+        if let Ok(stream) = self.core.live_mut(id) {
+            stream.txn.exchanged = true;
             let flow = self.call_stream(id, |handler, cx| handler.rx(cx, id, payload, flags));
             self.core.follow(id, flow);
         }
@@ -242,7 +243,12 @@ impl Context {
         match flow {
             TxFlow::DisconnectMe => self.core.effects.push_back(Effect::Disconnect(id)),
             TxFlow::DestroyMe => drop(self.core.destroy(id)),
-            TxFlow::Send | TxFlow::DontSend => {}
+            TxFlow::Send => {
+                if let Ok(stream) = self.core.live_mut(id) {
+                    stream.txn.exchanged = true;
+                }
+            }
+            TxFlow::DontSend => {}
         }
         flow
     }

@@ -61,3 +61,8 @@
 //! | `state` | go on | - | close the connection, if there is one | destroy the stream |
 //! | `rx` | go on | - | close | destroy |
 //! | `tx` | send what was filled | nothing now; ask again with `request_tx` | close | destroy |
+//!
+//! A connection that others share is joined in no time. A client that leaves it by `DisconnectMe` before anything was
+//! exchanged, and still wants to send, is polled again when the first delay of its backoff has passed; after an exchange it
+//! is polled at once. One that asks again by itself in the moment in which its attempt began and ended has the next
+//! moment, with `POLL` before `CONNECTING`: nobody keeps the loop to itself.

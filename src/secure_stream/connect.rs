@@ -6,6 +6,7 @@ use super::{StreamId, StreamKind, StreamState};
 use crate::cause::Cause;
 use crate::context::{Core, Effect, Timer};
 use crate::error::Error;
+use crate::plat::Us;
 use crate::policy::{Protocol, RetryPolicy};
 use crate::wsi::{Binding, Flags, WsiId};
 use std::rc::Rc;
@@ -25,7 +26,9 @@ impl Core {
         let Ok(stream) = self.live_mut(id) else { return };
         if matches!(stream.doing, Doing::Idle | Doing::BackingOff) {
             stream.retry = 0;
-            self.attempt(id);
+            if !self.waits_for_next_moment(id) {
+                self.attempt(id);
+            }
         }
     }
 
@@ -34,9 +37,22 @@ impl Core {
         let Ok(stream) = self.live_mut(id) else { return };
         if stream.doing == Doing::Idle {
             stream.retry = 0;
-            self.tell(id, StreamState::Poll);
-            self.attempt(id);
+            if !self.waits_for_next_moment(id) {
+                self.tell(id, StreamState::Poll);
+                self.attempt(id);
+            }
         }
+    }
+
+    /// An attempt may be over in no time: it joins what is there, or fails at once. A handler that asks again each time
+    /// would keep the loop to itself; it has the next moment, and the others are served in between.
+    fn waits_for_next_moment(&mut self, id: StreamId) -> bool {
+        let now = self.now;
+        if !self.live(id).is_ok_and(|stream| stream.attempted == Some(now)) {
+            return false;
+        }
+        self.retry_at(id, now.saturating_add(Duration::from_micros(1)));
+        true
     }
 
     /// A timer of a stream.
@@ -64,8 +80,10 @@ impl Core {
     /// What comes before a connection, whether it has to be made or is there.
     pub(crate) fn begin_attempt(&mut self, id: StreamId) {
         self.cancel_stream_timer(id, StreamTimer::Retry);
+        let now = self.now;
         let Ok(stream) = self.live_mut(id) else { return };
         stream.doing = Doing::Attempting;
+        stream.attempted = Some(now);
         stream.txn = super::transaction::Transaction { tx_len: stream.txn.tx_len, ..Default::default() };
         stream.metadata.clear_from_peer();
         self.tell(id, StreamState::Connecting);
@@ -147,11 +165,8 @@ impl Core {
         match backoff.decide(stream.retry, random, at_least) {
             Decision::Retry(delay) => {
                 stream.retry = stream.retry.saturating_add(1);
-                stream.doing = Doing::BackingOff;
                 log::debug!(target: "millstream::stream", "{id}: tries again in {delay:?}");
-                let sul =
-                    self.suls.schedule(now.saturating_add(delay), Timer::Stream(id, StreamTimer::Retry));
-                self.set_stream_timer(id, StreamTimer::Retry, sul);
+                self.retry_at(id, now.saturating_add(delay));
             }
             Decision::AllRetriesFailed => {
                 stream.doing = Doing::Idle;
@@ -159,6 +174,13 @@ impl Core {
                 self.tell(id, StreamState::AllRetriesFailed);
             }
         }
+    }
+
+    fn retry_at(&mut self, id: StreamId, at: Us) {
+        let Ok(stream) = self.live_mut(id) else { return };
+        stream.doing = Doing::BackingOff;
+        let sul = self.suls.schedule(at, Timer::Stream(id, StreamTimer::Retry));
+        self.set_stream_timer(id, StreamTimer::Retry, sul);
     }
 
     /// The transport can carry payload.
@@ -191,8 +213,9 @@ impl Core {
         let unseen = flags.has(Flags::UNSEEN) && !stream.txn.tx_begun;
         // One that leaves after it has served others is no reason to wait, however often.
         let is_free = unseen && unheard;
-        if is_free || (!stream.txn.fresh && (unseen || (unheard && super::transport::is_repeatable(stream))))
-        {
+        let is_unserved = is_free
+            || (!stream.txn.fresh && (unseen || (unheard && super::transport::is_repeatable(stream))));
+        if is_unserved && !stream.txn.left {
             stream.txn.fresh |= !is_free;
             return self.bind(id);
         }
@@ -220,6 +243,9 @@ impl Core {
         let stream_type = Rc::clone(&stream.stream_type);
         let good = stream.txn.is_good;
         let at_least = stream.txn.failed_try;
+        // Joining what is there takes no time, be it a sink or a connection that others use: who leaves at once and still
+        // wants to send would be asked again without end in one moment.
+        let is_barren = stream_type.local_sink || (stream.txn.left && !stream.txn.exchanged);
         stream.doing = Doing::Idle;
         stream.txn = super::transaction::Transaction::default();
         self.tell(id, StreamState::Disconnected);
@@ -227,8 +253,7 @@ impl Core {
             return self.back_off(id, at_least);
         }
         match self.live(id) {
-            // Joining takes no time: a sink that parts at once would be asked again without end in one moment.
-            Ok(stream) if stream.wants_tx && stream_type.local_sink => self.back_off(id, at_least),
+            Ok(stream) if stream.wants_tx && is_barren => self.back_off(id, at_least),
             Ok(stream) if stream.wants_tx => self.effects.push_back(Effect::Poll(id)),
             _ => {}
         }
@@ -236,13 +261,15 @@ impl Core {
 
     /// The handler wants the connection closed. No connection is no harm.
     pub(crate) fn stream_disconnect(&mut self, id: StreamId) {
-        let Ok(stream) = self.live(id) else { return };
+        let Ok(stream) = self.live_mut(id) else { return };
         if let Some(peer) = stream.peer {
             return self.part(id, peer, [Cause::by_us(), Cause::by_peer()]);
         }
+        let is_accepted = stream.kind() == StreamKind::Accepted;
         if let Some(wsi) = stream.wsi {
+            stream.txn.left = true;
             let says_goodbye = self.wsis.get(wsi).is_some_and(|wsi| wsi.role.says_goodbye());
-            if stream.kind() == StreamKind::Accepted || says_goodbye {
+            if is_accepted || says_goodbye {
                 self.close_flushed(wsi, Some(Cause::by_us()));
             } else {
                 self.close(wsi, Some(Cause::by_us()));

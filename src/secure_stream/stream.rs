@@ -8,6 +8,7 @@ use super::{StreamHandler, StreamId, StreamInfo, StreamKind, StreamState};
 use crate::cause::Cause;
 use crate::context::{Core, Effect, Newborn, SulId};
 use crate::error::Error;
+use crate::plat::Us;
 use crate::policy::StreamType;
 use crate::wsi::WsiId;
 use std::collections::BTreeSet;
@@ -48,6 +49,8 @@ pub(crate) struct SecureStream {
     pub(crate) wants_tx: bool,
     /// Failed attempts since the last CONNECTED, or since the application asked.
     pub(crate) retry: u16,
+    /// When the last attempt began.
+    pub(crate) attempted: Option<Us>,
     /// Transactions so far.
     pub(crate) ordinal: u32,
     /// What the peer may send in each transaction before the application grants more; 0 leaves that to the library.
@@ -80,6 +83,7 @@ impl SecureStream {
             dying: false,
             wants_tx: false,
             retry: 0,
+            attempted: None,
             ordinal: 0,
             manual_tx_credit: 0,
             wsi: None,

@@ -13,6 +13,10 @@ pub(crate) struct Transaction {
     pub(crate) tx_begun: bool,
     /// The message that goes out is complete.
     pub(crate) tx_ended: bool,
+    /// Some payload has gone either way, or the peer has answered.
+    pub(crate) exchanged: bool,
+    /// The handler wants no more of the connection.
+    pub(crate) left: bool,
     /// How long it will be, where the application said so.
     pub(crate) tx_len: Option<u64>,
     /// Client: the status is a good one. Server: an answer has begun.
