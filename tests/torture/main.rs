@@ -2,7 +2,7 @@
 //! the same for all: nothing panics, nothing is left over, and each stream hears its life in order.
 //!
 //! A scenario that fails prints its name; `TORTURE=name cargo test --test torture` runs it alone.
-#![cfg(all(feature = "h1", feature = "raw", feature = "tls", feature = "ws"))]
+#![cfg(all(feature = "h1", feature = "h2", feature = "raw", feature = "tls", feature = "ws"))]
 
 mod datagrams;
 #[path = "../common/name_server.rs"]

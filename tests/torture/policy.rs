@@ -26,12 +26,17 @@ pub(crate) enum Shape {
     Raw,
     /// Sends a message in fragments, gets one, and is hung up on.
     Ws,
+    /// The same over HTTP/2, where the sibling shares the connection; what the first gets, it grants by hand.
+    H2Get,
+    H2Post,
+    H2Refused,
+    H2Busy,
     /// Joins a sink.
     Sink,
 }
 
 impl Shape {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Get,
         Self::Post,
         Self::Refused,
@@ -40,8 +45,27 @@ impl Shape {
         Self::Nowhere,
         Self::Raw,
         Self::Ws,
+        Self::H2Get,
+        Self::H2Post,
+        Self::H2Refused,
+        Self::H2Busy,
         Self::Sink,
     ];
+
+    pub(crate) fn is_h2(self) -> bool {
+        matches!(self, Self::H2Get | Self::H2Post | Self::H2Refused | Self::H2Busy)
+    }
+
+    /// What it is without regard to the version of HTTP.
+    pub(crate) fn exchange(self) -> Self {
+        match self {
+            Self::H2Get => Self::Get,
+            Self::H2Post => Self::Post,
+            Self::H2Refused => Self::Refused,
+            Self::H2Busy => Self::Busy,
+            other => other,
+        }
+    }
 
     pub(crate) fn streamtype(self, tls: bool) -> String {
         let suffix = if tls { "_tls" } else { "" };
@@ -49,7 +73,7 @@ impl Shape {
     }
 
     fn keys(self) -> &'static str {
-        match self {
+        match self.exchange() {
             Self::Get => r#""http_method": "GET", "http_url": "/ok", "opportunistic": true"#,
             Self::Post => r#""http_method": "POST", "http_url": "/ok", "opportunistic": true"#,
             Self::Refused => {
@@ -63,6 +87,7 @@ impl Shape {
             Self::Raw => r#""opportunistic": true"#,
             Self::Ws => r#""http_url": "/ok", "opportunistic": true, "ws_subprotocol": "torture""#,
             Self::Sink => r#""opportunistic": true, "local_sink": true"#,
+            Self::H2Get | Self::H2Post | Self::H2Refused | Self::H2Busy => "",
         }
     }
 
@@ -70,6 +95,7 @@ impl Shape {
         match self {
             Self::Raw => "raw",
             Self::Ws => "ws",
+            shape if shape.is_h2() => "h2",
             _ => "h1",
         }
     }
@@ -79,6 +105,8 @@ impl Shape {
         match (self, tls) {
             (Self::Raw, false) => "raw_server",
             (Self::Raw, true) => "raw_server_tls",
+            (shape, false) if shape.is_h2() => "h2_server",
+            (shape, true) if shape.is_h2() => "h2_server_tls",
             (_, false) => "server",
             (_, true) => "server_tls",
         }
@@ -89,6 +117,8 @@ impl Shape {
             (Self::Nowhere, _) => 9,
             (Self::Raw, false) => 7,
             (Self::Raw, true) => 77,
+            (shape, false) if shape.is_h2() => 82,
+            (shape, true) if shape.is_h2() => 8443,
             (_, false) => 80,
             (_, true) => 443,
         }
@@ -116,7 +146,7 @@ fn make() -> String {
     let mut types = String::new();
     for tls in [false, true] {
         let identity = if tls { r#""tls": true, "server_cert": "cert", "server_key": "key","# } else { "" };
-        for shape in [Shape::Get, Shape::Raw] {
+        for shape in [Shape::Get, Shape::Raw, Shape::H2Get] {
             let (name, protocol) = (shape.server_type(tls), shape.protocol());
             for (name, port) in [(name.to_owned(), shape.port(tls)), (format!("other_{name}"), 0)] {
                 write!(

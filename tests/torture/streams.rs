@@ -5,7 +5,8 @@ use crate::recorder::{Heard, Member, Recorder, Shared};
 use crate::runner::{self, Runner};
 use millstream::sim::Network;
 use millstream::{
-    Blob, Census, Context, Cx, Error, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow,
+    Blob, Census, Context, Cx, Error, Flow, RxFlags, StreamHandler, StreamId, StreamInfo, StreamState, Tx,
+    TxFlow,
 };
 use std::cell::Cell;
 use std::rc::Rc;
@@ -59,9 +60,11 @@ enum Act {
     RequestTx,
     StopRx,
     PauseRx,
+    ShutdownServer,
+    AddCredit,
 }
 
-const ACTS: [Act; 12] = [
+const ACTS: [Act; 14] = [
     Act::Nothing,
     Act::DestroySelf,
     Act::DestroySibling,
@@ -74,7 +77,26 @@ const ACTS: [Act; 12] = [
     Act::RequestTx,
     Act::StopRx,
     Act::PauseRx,
+    Act::ShutdownServer,
+    Act::AddCredit,
 ];
+
+impl Act {
+    /// HTTP/2 without TLS, and to its end, is where streams share their connection and have credit: there each act is
+    /// played. What is above the version of HTTP has been played over HTTP/1.1; when the same streams are refused, or
+    /// meet over TLS, those acts are left that begin or end something.
+    fn is_for(self, shape: Shape, tls: bool) -> bool {
+        let begins_or_ends = !matches!(
+            self,
+            Self::DestroyFromSul | Self::CreateAnother | Self::ChangeHandlers | Self::StopRx | Self::PauseRx
+        );
+        match shape {
+            Shape::H2Get | Shape::H2Post if !tls => true,
+            _ if self == Self::AddCredit => false,
+            _ => begins_or_ends || !shape.is_h2(),
+        }
+    }
+}
 
 /// One scenario.
 #[derive(Clone, Copy, Debug)]
@@ -164,6 +186,12 @@ impl Actor {
             }
             Act::RequestTx => drop(cx.request_tx(me)),
             Act::StopRx => drop(cx.rx_flow(me, false)),
+            Act::ShutdownServer => {
+                if let Some(server) = self.stage.server.get() {
+                    drop(cx.server_shutdown(server));
+                }
+            }
+            Act::AddCredit => drop(cx.add_peer_tx_credit(me, 1000)),
             Act::PauseRx => {
                 if cx.rx_flow(me, false).is_ok() {
                     cx.sul_schedule(Duration::from_micros(100), move |cx| drop(cx.rx_flow(me, true)));
@@ -178,7 +206,7 @@ impl Actor {
             (Part::Client, StreamState::Creating) => {
                 // The timer runs out in the midst of the first exchange.
                 drop(cx.start_timeout(me, Some(Duration::from_micros(1055))));
-                drop(match self.stage.plan.shape {
+                drop(match self.stage.plan.shape.exchange() {
                     Shape::Post | Shape::Raw | Shape::Ws | Shape::Sink => cx.request_tx(me),
                     _ => cx.client_connect(me),
                 });
@@ -242,10 +270,13 @@ impl From<Answer> for Flow {
 }
 
 impl StreamHandler for Actor {
-    fn rx(&mut self, cx: &mut Cx<'_>, me: StreamId, _: &[u8], flags: RxFlags) -> Flow {
+    fn rx(&mut self, cx: &mut Cx<'_>, me: StreamId, payload: &[u8], flags: RxFlags) -> Flow {
         let member = self.member.clone();
         member.inside(|| {
             self.note(me, Heard::Rx(flags));
+            if self.part == Part::Client && self.stage.plan.shape == Shape::H2Get && !payload.is_empty() {
+                cx.add_peer_tx_credit(me, 7).unwrap();
+            }
             let is_raw = self.stage.plan.shape == Shape::Raw;
             if self.part == Part::Accepted && (is_raw || flags.is_eom()) {
                 cx.request_tx(me).unwrap();
@@ -334,8 +365,13 @@ fn play(plan: Plan, failing: Option<u64>) -> (u32, u64) {
             _ => cx.create(server_type, actor(Part::Server)),
         };
         stage.server.set(Some(server.unwrap()));
-        stage.sibling.set(Some(cx.create("get", actor(Part::Sibling)).unwrap()));
-        cx.create(&plan.shape.streamtype(plan.tls), actor(Part::Client)).unwrap();
+        let sibling = if plan.shape.is_h2() { Shape::H2Get.streamtype(plan.tls) } else { "get".to_owned() };
+        stage.sibling.set(Some(cx.create(&sibling, actor(Part::Sibling)).unwrap()));
+        let streamtype = plan.shape.streamtype(plan.tls);
+        // Half a piece: what comes after that is granted piece by piece.
+        let credit = if plan.shape == Shape::H2Get { 3 } else { 0 };
+        let client = StreamInfo { manual_initial_tx_credit: credit, ..StreamInfo::from(&streamtype) };
+        cx.create(client, actor(Part::Client)).unwrap();
     });
     context.waker().wake();
     let begun = network.fallible_ops();
@@ -403,28 +439,30 @@ fn moments(shape: Shape, part: Part) -> Vec<Moment> {
         Part::Accepted => {
             states.extend([S::Connecting, S::Connected, S::ServerTxn, S::Disconnected]);
             moments.extend(tx);
-            if shape == Shape::Post {
+            if shape.exchange() == Shape::Post {
                 moments.extend(rx);
             }
         }
         _ => {
             states.extend([S::Connecting, S::EventWaitCancelled]);
-            states.extend(match shape {
+            states.extend(match shape.exchange() {
                 Shape::Get => &[S::Connected, S::QosAckRemote, S::Disconnected][..],
                 Shape::Post => &[S::Poll, S::Connected, S::QosAckRemote, S::Disconnected],
                 Shape::Refused => &[S::User(1404), S::Connected, S::QosNackRemote, S::Disconnected, S::Poll],
                 Shape::Auth => &[S::AuthFailed],
                 Shape::Raw | Shape::Ws | Shape::Sink => &[],
-                Shape::Busy | Shape::Nowhere => &[S::Unreachable, S::Poll, S::AllRetriesFailed],
+                _ => &[S::Unreachable, S::Poll, S::AllRetriesFailed],
             });
-            if matches!(shape, Shape::Get | Shape::Post | Shape::Refused) {
+            if matches!(shape.exchange(), Shape::Get | Shape::Post | Shape::Refused) {
                 moments.extend(rx);
             }
-            if shape == Shape::Post {
+            if shape.exchange() == Shape::Post {
                 moments.extend(tx);
             }
         }
     }
+    // A stream of HTTP/2 lives no longer than its request, whose answer takes no time here.
+    states.retain(|state| *state != S::Timeout || !shape.is_h2() || part != Part::Accepted);
     moments.extend(states.into_iter().map(Moment::State));
     moments
 }
@@ -446,12 +484,13 @@ fn torture(shapes: &[Shape], parts: &[Part], tls: bool) {
         for part in parts.iter().copied() {
             for at in moments(shape, part) {
                 for answer in answers(at).iter().copied() {
-                    for act in ACTS {
+                    for act in ACTS.into_iter().filter(|act| act.is_for(shape, tls)) {
                         // What makes a new stream each time, or asks again whenever it is asked, has no end of
                         // its own.
                         let asks_on = matches!(act, Act::ClientConnect | Act::RequestTx)
                             && (matches!(answer, Answer::DontSend | Answer::DisconnectMe)
-                                || matches!(shape, Shape::Raw | Shape::Ws | Shape::Sink));
+                                || matches!(shape, Shape::Raw | Shape::Ws | Shape::Sink)
+                                || shape.is_h2());
                         let is_endless = act == Act::CreateAnother || asks_on;
                         for always in [false, true] {
                             if always && (is_endless || tls) {
@@ -498,6 +537,27 @@ fn websocket_streams() {
     for tls in [false, true] {
         torture(&[Shape::Ws], &[Part::Client, Part::Server, Part::Accepted], tls);
     }
+}
+
+#[test]
+fn http_2_clients() {
+    torture(&[Shape::H2Get, Shape::H2Post], &[Part::Client], false);
+}
+
+#[test]
+fn http_2_clients_that_are_refused() {
+    torture(&[Shape::H2Refused, Shape::H2Busy], &[Part::Client], false);
+}
+
+#[test]
+fn http_2_servers() {
+    // All that a server of the other shapes comes by.
+    torture(&[Shape::H2Post], &[Part::Server, Part::Accepted], false);
+}
+
+#[test]
+fn tls_http_2_clients_and_servers() {
+    torture(&[Shape::H2Post], &[Part::Client, Part::Server, Part::Accepted], true);
 }
 
 #[test]
