@@ -509,7 +509,11 @@ impl Context {
         }
         let _ = scratch;
         if wsi.flags.any(Flags::RX_FLOW_OFF | Flags::UNDECIDED) || !wsi.rest.is_empty() {
+            if self.core.h2_has_all(child) {
+                return;
+            }
             // No more than the window that it was granted before.
+            let Some(wsi) = self.core.wsis.get_mut(child) else { return };
             self.core.spares.lend(&mut wsi.rest);
             return wsi.rest.extend_from_slice(piece);
         }
@@ -526,7 +530,9 @@ impl Context {
         h2.is_proven = true;
         let Some(exchange) = h2.exchanges.get_mut(&child) else { return };
         if is_held {
-            exchange.incoming = Incoming::Held(Box::new(trailers.clone()));
+            if !matches!(exchange.incoming, Incoming::Ended) {
+                exchange.incoming = Incoming::Held(Box::new(trailers.clone()));
+            }
             return;
         }
         exchange.incoming = Incoming::Ended;

@@ -117,6 +117,12 @@ impl Core {
         }
     }
 
+    /// Nothing that comes from the peer is of use to the child any more.
+    pub(super) fn h2_has_all(&mut self, child: WsiId) -> bool {
+        let exchange = self.parent(child).and_then(|id| self.h2_mut(id)?.exchanges.get(&child));
+        exchange.is_some_and(|exchange| matches!(exchange.incoming, Incoming::Ended))
+    }
+
     /// A server's stream is over when both messages are.
     pub(super) fn h2_child_progress(&mut self, child: WsiId) {
         let Some(id) = self.parent(child) else { return };
@@ -232,6 +238,10 @@ impl Core {
         let Some(wsi) = self.wsis.get(child) else { return };
         let (is_off, has_rest) = (wsi.flags.has(Flags::RX_FLOW_OFF), !wsi.rest.is_empty());
         let is_ws = !matches!(wsi.role, Role::Child(_));
+        // It has been granted what is kept for a websocket, and no more before there is one.
+        if wsi.flags.has(Flags::UNDECIDED) {
+            return;
+        }
         let Some(h2) = self.h2_mut(id) else { return };
         let Some(exchange) = h2.exchanges.get(&child) else { return };
         let has_end = matches!(exchange.incoming, Incoming::Held(_));
@@ -273,7 +283,7 @@ impl Context {
             }
             let Some(wsi) = self.core.wsis.get_mut(child) else { return };
             if wsi.flags.has(Flags::RX_FLOW_OFF) {
-                return;
+                return self.core.h2_child_progress(child);
             }
             if wsi.rest.is_empty() {
                 break;

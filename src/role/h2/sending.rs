@@ -92,15 +92,28 @@ impl Core {
         h2.engine
             .encode_response(stream, status, dated(fields, date, &has_date), body, &mut wsi.front)
             .map_err(|error| Error::Http(error.to_string()))?;
-        if std::mem::take(&mut exchange.is_tunnel) {
-            // What is sent to a websocket that there is not, nobody waits for.
-            exchange.incoming = Incoming::Ended;
-        }
+        let was_tunnel = std::mem::take(&mut exchange.is_tunnel);
         if h2.engine.tx_done(stream) {
             self.schedule(child);
         }
         self.wsi_request_flush(id);
+        if was_tunnel {
+            self.h2_refused_tunnel(id, child);
+        }
         Ok(())
+    }
+
+    /// What is sent to a websocket that there is not, nobody waits for. The refusal may have a body, which may have been asked
+    /// for before.
+    fn h2_refused_tunnel(&mut self, id: WsiId, child: WsiId) {
+        if let Some(exchange) = self.h2_mut(id).and_then(|h2| h2.exchanges.get_mut(&child)) {
+            exchange.incoming = Incoming::Ended;
+        }
+        let Some(wsi) = self.wsis.get_mut(child) else { return };
+        self.spares.take_back(&mut wsi.rest);
+        if wsi.flags.has(Flags::WANT_TX) {
+            self.h2_child_wants_tx(id, child);
+        }
     }
 
     /// RFC 9110 10.1.1: a client that waits for leave to send its body gets it, unless the response is there already.

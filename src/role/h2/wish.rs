@@ -46,14 +46,17 @@ impl Exchange {
 }
 
 impl H2 {
-    /// Nothing has to come from the peer at present: it has said all, may take for ever, or has sent what it was granted.
+    /// Nothing has to come from the peer at present: it has said all, may take for ever, has sent what it was granted, or asks
+    /// our user for a websocket.
     pub(super) fn may_be_silent(&self, child: WsiId) -> bool {
         let Some(exchange) = self.exchanges.get(&child) else { return true };
         let Some(stream) = exchange.stream else { return true };
         // Heads need no credit (RFC 9113 5.2.1).
         let is_granted = exchange.wish.credit.is_none() || self.engine.rx_credit(stream) != Some(0);
         let waits_for_body = self.is_server || exchange.has_head;
-        self.engine.rx_done(stream) || exchange.is_immortal() || (waits_for_body && !is_granted)
+        let has_all = self.engine.rx_done(stream) || matches!(exchange.incoming, Incoming::Ended);
+        let is_asking = self.is_server && exchange.is_tunnel;
+        has_all || is_asking || exchange.is_immortal() || (waits_for_body && !is_granted)
     }
 }
 
