@@ -100,15 +100,16 @@ fn policy() -> String {
     let base64 = base64::engine::general_purpose::STANDARD;
     let (cert, key) = (base64.encode(made.cert.der()), base64.encode(made.signing_key.serialize_der()));
     let server = r#""server": true, "port": 443, "tls": true, "server_cert": "cert", "server_key": "key",
-        "metadata": [{"method": ""}]"#;
-    let client = r#""endpoint": "10.0.0.1", "port": 443, "protocol": "h2", "tls": true, "tls_trust_store": "ours",
+        "ws_subprotocol": "echo", "metadata": [{"method": ""}]"#;
+    let client = r#""endpoint": "10.0.0.1", "port": 443, "tls": true, "tls_trust_store": "ours",
         "opportunistic": true, "retry": "table""#;
     format!(
         r#"{{"retry": [{{"table": {{"backoff": [1000], "conceal": 3, "jitterpc": 0}}}}],
         "certs": [{{"cert": "{cert}"}}, {{"key": "{key}"}}], "trust_stores": [{{"name": "ours", "stack": ["cert"]}}],
         "s": [{{"old": {{{server}, "protocol": "h1"}}}}, {{"new": {{{server}, "protocol": "h2"}}}},
-            {{"get": {{{client}, "http_method": "GET", "http_url": "x"}}}},
-            {{"post": {{{client}, "http_method": "POST", "http_url": "x"}}}}]}}"#
+            {{"get": {{{client}, "protocol": "h2", "http_method": "GET", "http_url": "x"}}}},
+            {{"post": {{{client}, "protocol": "h2", "http_method": "POST", "http_url": "x"}}}},
+            {{"socket": {{{client}, "protocol": "ws", "ws_over_h2": true, "ws_subprotocol": "echo", "http_url": "x"}}}}]}}"#
     )
 }
 
@@ -173,6 +174,43 @@ fn those_who_waited_for_the_connection_each_get_one() {
     // The first of them has the connection that all have waited for.
     let counters = (world.client.counters().connected, world.server.counters().accepted);
     assert_eq!((counters, world.client.census().pooled), ((6, 6), 6));
+}
+
+#[test]
+#[cfg(feature = "ws")]
+fn websockets_that_waited_with_others_ask_over_http_1_1_wherever_they_stood_in_line() {
+    for first in [true, false] {
+        let mut world = World::new();
+        world.serve("old");
+        let before = first.then(|| world.ask("socket", b"one").1);
+        let (_, get) = world.ask("get", b"");
+        let (_, socket) = world.ask("socket", b"two");
+        let (_, post) = world.ask("post", b"three");
+        world.run(1000);
+        for (log, said) in [(Some(socket), b"two"), (before, b"one")] {
+            let Some(log) = log else { continue };
+            let log = log.borrow();
+            let states = [StreamState::Creating, StreamState::Connecting, StreamState::Connected];
+            assert_eq!((&log.states[..], &log.payload[..]), (&states[..], &said[..]), "{:?}", log.cause);
+        }
+        assert_eq!((&get.borrow().states[..], &post.borrow().states[..]), (&GOOD[..], &GOOD[..]));
+        assert_eq!((&get.borrow().payload[..], &post.borrow().payload[..]), (&b"hello"[..], &b"three"[..]));
+        assert_eq!(world.client.counters().failed, 0);
+    }
+}
+
+#[test]
+#[cfg(feature = "ws")]
+fn websockets_alone_that_waited_ask_over_http_1_1() {
+    let mut world = World::new();
+    world.serve("old");
+    let logs: Vec<_> = (0..3).map(|_| world.ask("socket", b"hello").1).collect();
+    world.run(1000);
+    for log in &logs {
+        assert_eq!((&log.borrow().payload[..], log.borrow().states.len()), (&b"hello"[..], 3));
+    }
+    // It is a connection to ask with, and one for each.
+    assert_eq!(world.client.counters().connected, 4);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use h2::{Engine, Event, Limits};
 use millstream::http::{BodyLength, Head, Method};
 use millstream::sim::{Link, Network, RawSocket};
-use millstream::{Context, Cx, Flow, StreamHandler, StreamId, StreamState, Tx, TxFlow};
+use millstream::{Context, Cx, Flow, StreamHandler, StreamId, StreamInfo, StreamState, Tx, TxFlow};
 use std::time::Duration;
 
 const POLICY: &str = r#"{"s": [{"serve": {"server": true, "endpoint": "10.0.0.1", "port": 80, "protocol": "h2",
@@ -47,18 +47,30 @@ impl StreamHandler for Server {
 struct World {
     network: Network,
     server: Context,
+    /// Of protocol `h2`.
+    serve: StreamId,
 }
 
 impl World {
     fn new(link: Link) -> Self {
+        Self::of(link, 0)
+    }
+
+    /// Its clients may send so much of each request.
+    fn granting(credit: u32) -> Self {
+        Self::of(Link::default(), credit)
+    }
+
+    fn of(link: Link, credit: u32) -> Self {
         let network = Network::new(1);
         network.set_default_link(link);
         let host = network.host("10.0.0.1");
         let mut server = Context::builder().policy(POLICY).unwrap().sim(host).build().unwrap();
-        for streamtype in ["serve", "h1"] {
-            server.with(|cx| cx.create(streamtype, Server(Vec::new())).unwrap());
-        }
-        Self { network, server }
+        let [serve, _] = ["serve", "h1"].map(|streamtype| {
+            let info = StreamInfo { manual_initial_tx_credit: credit, ..StreamInfo::from(streamtype) };
+            server.with(|cx| cx.create(info, Server(Vec::new())).unwrap())
+        });
+        Self { network, server, serve }
     }
 
     fn run(&mut self, millis: u64) {
@@ -98,6 +110,7 @@ struct Heard {
     head: Head,
     body: Vec<u8>,
     ends: usize,
+    leaving: Vec<u32>,
 }
 
 /// Feeds a client of HTTP/2 that has asked for stream 1 already.
@@ -110,6 +123,7 @@ fn hear(engine: &mut Engine, bytes: &[u8], heard: &mut Heard) {
             Some(Event::Response { .. }) => heard.head = head.clone(),
             Some(Event::Body { range, .. }) => heard.body.extend_from_slice(&bytes[at..][range]),
             Some(Event::End { .. }) => heard.ends += 1,
+            Some(Event::GoAway { last, .. }) => heard.leaving.push(last),
             _ => {}
         }
         at += used;
@@ -215,6 +229,62 @@ fn what_cannot_be_granted_is_a_request_like_any_other() {
     assert_eq!(answer.matches("HTTP/1.1 200 ").count(), 2, "not the first request: {answer}");
     let answer = World::new(Link::default()).answer(81, &with(&asks()));
     assert!(answer.starts_with("HTTP/1.1 200 "), "no HTTP/2 here: {answer}");
+}
+
+#[test]
+fn a_server_that_goes_answers_an_upgrade_that_has_begun_and_says_that_it_goes() {
+    let mut world = World::new(Link::default());
+    let mut socket = world.connect(80);
+    let (mut engine, preface, first) = client();
+    let request = asking("GET /a?b", &asks());
+    let (begun, rest) = request.split_at(20);
+    socket.write(begun.as_bytes()).unwrap();
+    world.run(10);
+    let serve = world.serve;
+    world.server.with(|cx| cx.server_shutdown(serve)).unwrap();
+    world.run(10);
+    socket.write(rest.as_bytes()).unwrap();
+    socket.write(&preface).unwrap();
+    world.run(100);
+    let bytes = socket.read();
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let mut heard = Heard::default();
+    hear(&mut engine, &bytes[end..], &mut heard);
+    engine.add_credit(first, 100).unwrap();
+    for _ in 0..20 {
+        let mut out = Vec::new();
+        engine.poll_output(&mut out);
+        let _ = socket.write(&out);
+        world.run(100);
+        hear(&mut engine, &socket.read(), &mut heard);
+    }
+    assert_eq!((heard.ends, heard.leaving), (1, vec![0x7fff_ffff, 1]));
+    assert!(socket.is_eof());
+    drop(socket);
+    world.run(5000);
+    assert_eq!((world.server.census().wsis, world.server.census().vhosts), (1, 1), "that of HTTP/1.1");
+}
+
+#[test]
+fn requests_behind_an_upgrade_are_granted_by_hand() {
+    let mut world = World::granting(5);
+    let mut socket = world.connect(80);
+    let (mut engine, preface, _) = client();
+    socket.write(&[asking("GET /a", &asks()).as_bytes(), &preface].concat()).unwrap();
+    world.run(100);
+    let bytes = socket.read();
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let mut heard = Heard::default();
+    hear(&mut engine, &bytes[end..], &mut heard);
+    let mut out = Vec::new();
+    engine.poll_output(&mut out);
+    let request = h2::Request::new(Method::Post, b"http", b"10.0.0.1", b"/up");
+    let stream = engine.encode_request(&request, [].into_iter(), BodyLength::Unknown, &mut out).unwrap();
+    assert_eq!(engine.tx_room(stream), 0, "by its settings");
+    socket.write(&out).unwrap();
+    world.run(100);
+    hear(&mut engine, &socket.read(), &mut heard);
+    assert_eq!(engine.tx_room(stream), 5);
 }
 
 #[test]

@@ -5,7 +5,9 @@
 use h2::{Code, Engine, Event, Limits, Request};
 use millstream::http::{BodyLength, Head, Method, Status};
 use millstream::sim::{Link, Network, RawSocket};
-use millstream::{Cause, Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};
+use millstream::{
+    Cause, Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamInfo, StreamState, Tx, TxFlow,
+};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -123,12 +125,16 @@ struct World {
 
 impl World {
     fn new(streamtype: &str, user: User, link: Link) -> Self {
+        Self::of(StreamInfo::from(streamtype), user, link)
+    }
+
+    fn of(info: StreamInfo<'_>, user: User, link: Link) -> Self {
         let network = Network::new(7);
         network.set_default_link(link);
         let build = |ip| Context::builder().policy(POLICY).unwrap().sim(network.host(ip)).build().unwrap();
         let (mut server, client) = (build("10.0.0.1"), build("10.0.0.2"));
         let log = Rc::clone(&user.log);
-        server.with(|cx| cx.create(streamtype, User { is_server: true, ..user }).unwrap());
+        server.with(|cx| cx.create(info, User { is_server: true, ..user }).unwrap());
         Self { network, server, client, log }
     }
 
@@ -283,6 +289,25 @@ fn messages_go_both_ways_on_the_connection_of_ordinary_requests() {
         let connections = (world.client.counters().connected, world.server.counters().accepted);
         assert_eq!(connections, (1, 1), "all share one");
     }
+}
+
+#[test]
+fn websockets_are_granted_what_they_take_where_requests_are_granted_by_hand() {
+    let info = StreamInfo { manual_initial_tx_credit: 3, ..StreamInfo::from("serve") };
+    let mut world = World::of(info, User::default(), Link::default());
+    let long = vec![b'x'; 300_000];
+    let first = world.create("socket", User::new(&[&long, b"hello"]));
+    // Our side grants by hand from here on.
+    let page = User::default();
+    let log = Rc::clone(&page.log);
+    let info = StreamInfo { manual_initial_tx_credit: 3, ..StreamInfo::from("get") };
+    world.client.with(|cx| cx.create(info, page)).unwrap();
+    let second = world.create("socket", User::new(&[b"hi", &long]));
+    world.run(5000);
+    assert!(first.borrow().messages == [&long[..], b"hello"], "{:?}", first.borrow().cause);
+    assert!(second.borrow().messages == [b"hi", &long[..]], "{:?}", second.borrow().cause);
+    assert_eq!(log.borrow().messages, [b"a p"], "what there is room for");
+    assert_eq!(world.client.counters().connected, 1, "all share one");
 }
 
 #[test]
