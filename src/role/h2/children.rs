@@ -106,9 +106,10 @@ impl Core {
         if let Some(Role::Ws(_)) = self.wsis.get(child).map(|wsi| &wsi.role) {
             return self.h2_ws_waits(child);
         }
+        let is_off = self.wsis.get(child).is_some_and(|wsi| wsi.flags.has(Flags::RX_FLOW_OFF));
         let Some(h2) = self.parent(child).and_then(|id| self.h2_mut(id)) else { return };
         let is_server = h2.is_server;
-        if h2.may_be_silent(child) {
+        if h2.may_be_silent(child, is_off) {
             self.role_wait(child, Wait::Nothing, Duration::ZERO);
         } else if is_server {
             self.role_wait(child, Wait::Request, self.timeouts.request);

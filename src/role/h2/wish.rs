@@ -47,12 +47,13 @@ impl Exchange {
 
 impl H2 {
     /// Nothing has to come from the peer at present: it has said all, may take for ever, has sent what it was granted, or asks
-    /// our user for a websocket.
-    pub(super) fn may_be_silent(&self, child: WsiId) -> bool {
+    /// our user for a websocket. `is_off`: our user takes nothing.
+    pub(super) fn may_be_silent(&self, child: WsiId, is_off: bool) -> bool {
         let Some(exchange) = self.exchanges.get(&child) else { return true };
         let Some(stream) = exchange.stream else { return true };
         // Heads need no credit (RFC 9113 5.2.1).
-        let is_granted = exchange.wish.credit.is_none() || self.engine.rx_credit(stream) != Some(0);
+        let has_credit = exchange.wish.credit.is_none() || self.engine.rx_credit(stream) != Some(0);
+        let is_granted = has_credit && !is_off;
         let waits_for_body = self.is_server || exchange.has_head;
         let has_all = self.engine.rx_done(stream) || matches!(exchange.incoming, Incoming::Ended);
         let is_asking = self.is_server && exchange.is_tunnel;
