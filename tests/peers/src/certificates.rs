@@ -55,7 +55,8 @@ impl Certificates {
         )
     }
 
-    pub fn acceptor(&self) -> tokio_rustls::TlsAcceptor {
+    /// For a server of these protocols (ALPN), the best first; of none, it has never heard of ALPN.
+    pub fn acceptor(&self, protocols: &[&str]) -> tokio_rustls::TlsAcceptor {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
@@ -64,7 +65,7 @@ impl Certificates {
             .with_no_client_auth()
             .with_single_cert(vec![CertificateDer::from(self.server.clone())], key)
             .unwrap();
-        config.alpn_protocols = ["h2", "http/1.1"].map(Vec::from).into();
+        config.alpn_protocols = protocols.iter().copied().map(Vec::from).collect();
         Arc::new(config).into()
     }
 

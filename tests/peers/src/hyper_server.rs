@@ -33,7 +33,7 @@ pub struct HyperServer {
 impl HyperServer {
     pub fn start(tls: Option<&Certificates>) -> Self {
         let seen = Arc::new(Seen::default());
-        let acceptor = tls.map(Certificates::acceptor);
+        let acceptor = tls.map(|certificates| certificates.acceptor(&["h2", "http/1.1"]));
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (tell_port, port) = std::sync::mpsc::channel();
         let thread = std::thread::spawn({

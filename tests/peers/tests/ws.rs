@@ -134,7 +134,7 @@ fn a_client_stream_is_echoed_by_tungstenites_server_and_told_why_it_leaves() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         listener.set_nonblocking(true).unwrap();
-        let acceptor = certificates.as_ref().map(Certificates::acceptor);
+        let acceptor = certificates.as_ref().map(|certificates| certificates.acceptor(&["http/1.1"]));
         let thread = std::thread::spawn(move || {
             runtime().block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();

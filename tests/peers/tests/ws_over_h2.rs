@@ -14,11 +14,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::TcpListener;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context as Waiter, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::Response as HandshakeResponse;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -81,18 +79,6 @@ impl AsyncWrite for Tunnel {
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Waiter<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.send.send_data(Bytes::new(), true).map_err(io::Error::other))
     }
-}
-
-fn connector(certificates: &Certificates) -> TlsConnector {
-    let mut config = (**certificates.connector().config()).clone();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Arc::new(config).into()
-}
-
-fn acceptor(certificates: &Certificates, protocol: &[u8]) -> TlsAcceptor {
-    let mut config = (**certificates.acceptor().config()).clone();
-    config.alpn_protocols = vec![protocol.to_vec()];
-    Arc::new(config).into()
 }
 
 /// Gives each message back, piece by piece, and answers plain requests.
@@ -214,7 +200,7 @@ fn the_h2_crates_client_has_websockets_beside_requests_on_one_connection() {
                 None => (Box::new(socket), "http://localhost/chat"),
                 Some(certificates) => {
                     let name = "localhost".try_into().unwrap();
-                    let socket = connector(certificates).connect(name, socket).await.unwrap();
+                    let socket = certificates.connector(&["h2"]).connect(name, socket).await.unwrap();
                     (Box::new(socket), "https://localhost/chat")
                 }
             };
@@ -339,7 +325,7 @@ where
 fn a_client_stream_speaks_websocket_on_a_stream_of_the_h2_crates_server() {
     client_against(None, |socket| serve(Box::new(socket), true));
     let certificates = Certificates::default();
-    let acceptor = acceptor(&certificates, b"h2");
+    let acceptor = certificates.acceptor(&["h2"]);
     client_against(Some(&certificates), move |socket| {
         let acceptor = acceptor.clone();
         async move { serve(Box::new(acceptor.accept(socket).await.unwrap()), true).await }
@@ -350,7 +336,7 @@ fn a_client_stream_speaks_websocket_on_a_stream_of_the_h2_crates_server() {
 fn where_the_server_takes_none_or_knows_no_http_2_the_websocket_is_had_over_http_1_1() {
     // A server of both, which speaks HTTP/2 to those that ask for it.
     let certificates = Certificates::default();
-    let (of_h2, of_h1) = (acceptor(&certificates, b"h2"), acceptor(&certificates, b"http/1.1"));
+    let (of_h2, of_h1) = (certificates.acceptor(&["h2"]), certificates.acceptor(&["http/1.1"]));
     client_against(Some(&certificates), {
         let of_h1 = of_h1.clone();
         move |socket| {
@@ -367,7 +353,7 @@ fn where_the_server_takes_none_or_knows_no_http_2_the_websocket_is_had_over_http
         }
     });
     // One that refuses whoever speaks nothing else, and one that has never heard of ALPN.
-    for acceptor in [of_h1, certificates.acceptor()] {
+    for acceptor in [of_h1, certificates.acceptor(&[])] {
         client_against(Some(&certificates), move |socket| {
             let acceptor = acceptor.clone();
             async move {
@@ -381,6 +367,7 @@ fn where_the_server_takes_none_or_knows_no_http_2_the_websocket_is_had_over_http
 
 /// A websocket from HTTP/1.1. A connection that is not used is none.
 async fn websocket(socket: impl Io) {
+    #[allow(clippy::result_large_err, reason = "the callback's type is not ours")]
     let choose = |_: &_, mut response: HandshakeResponse| {
         response.headers_mut().insert("sec-websocket-protocol", "echo".parse().unwrap());
         Ok(response)
