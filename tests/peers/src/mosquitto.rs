@@ -1,20 +1,36 @@
 //! mosquitto as a broker and as clients, in a directory of its own.
 
+use crate::WATCHDOG;
 use crate::certificates::Certificates;
+use crate::mqtt::Side;
 use base64::Engine;
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::{BufRead, BufReader, Lines};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-/// A broker that runs as long as this lives. One port is plain; the other is TLS, and asks for a certificate.
+/// What MQTT is spoken on. TLS goes with a client's certificate, but not below websockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Tcp,
+    Tls,
+    Ws,
+    Wss,
+}
+
+impl Way {
+    pub const ALL: [Self; 4] = [Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
+}
+
+/// A broker that runs as long as this lives, with a port for each [`Way`].
 pub struct Mosquitto {
     broker: Child,
     directory: PathBuf,
     pub port: u16,
-    pub tls_port: u16,
+    ports: [u16; Way::ALL.len()],
     pub certificates: Certificates,
 }
 
@@ -24,7 +40,14 @@ fn pem(kind: &str, der: &[u8]) -> String {
 }
 
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let [port] = free_ports();
+    port
+}
+
+/// No two of them the same.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap().port())
 }
 
 pub fn command(program: &str) -> Command {
@@ -61,6 +84,15 @@ impl Mosquitto {
         })
     }
 
+    /// One that lets nobody say anything on this topic, and everybody anything else.
+    pub fn that_denies(name: &str, topic: &str) -> Option<Self> {
+        Self::with(name, |directory| {
+            let file = directory.join("acl");
+            std::fs::write(&file, format!("topic readwrite #\ntopic deny {topic}\n")).unwrap();
+            format!("allow_anonymous true\nacl_file {}\n", file.display())
+        })
+    }
+
     fn with(name: &str, more: impl FnOnce(&Path) -> String) -> Option<Self> {
         if command("mosquitto").arg("-h").output().is_err() {
             println!("skipped: mosquitto is not installed");
@@ -73,18 +105,20 @@ impl Mosquitto {
         write("ca.pem", &pem("CERTIFICATE", &certificates.authority));
         write("cert.pem", &pem("CERTIFICATE", &certificates.server));
         write("key.pem", &pem("PRIVATE KEY", &certificates.key));
-        let (port, tls_port) = (free_port(), free_port());
+        let ports @ [port, tls_port, ws_port, wss_port] = free_ports();
         let (at, more) = (directory.display(), more(&directory));
+        let identity = format!("cafile {at}/ca.pem\ncertfile {at}/cert.pem\nkeyfile {at}/key.pem\n");
         write(
             "conf",
             &format!(
                 "user root\nlog_type all\nlog_dest stderr\nper_listener_settings false\n{more}listener {port} 127.0.0.1\n\
-                 listener {tls_port} 127.0.0.1\ncafile {at}/ca.pem\ncertfile {at}/cert.pem\nkeyfile {at}/key.pem\n\
-                 require_certificate true\n"
+                 listener {ws_port} 127.0.0.1\nprotocol websockets\n\
+                 listener {wss_port} 127.0.0.1\nprotocol websockets\n{identity}\
+                 listener {tls_port} 127.0.0.1\n{identity}require_certificate true\n"
             ),
         );
         let broker = Self::run(&directory);
-        let mut this = Self { broker, directory, port, tls_port, certificates };
+        let mut this = Self { broker, directory, port, ports, certificates };
         this.await_ports();
         Some(this)
     }
@@ -96,7 +130,7 @@ impl Mosquitto {
     }
 
     fn await_ports(&mut self) {
-        for port in [self.port, self.tls_port] {
+        for port in self.ports {
             while TcpStream::connect(("127.0.0.1", port)).is_err() {
                 assert!(self.broker.try_wait().unwrap().is_none(), "mosquitto ended: {}", self.log());
                 std::thread::yield_now();
@@ -106,6 +140,27 @@ impl Mosquitto {
 
     fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.directory.join("log")).unwrap_or_default()).into_owned()
+    }
+
+    pub fn port(&self, way: Way) -> u16 {
+        self.ports[way as usize]
+    }
+
+    /// Streams with these keys, this way.
+    pub fn side(&self, way: Way, keys: &str) -> Side {
+        let trust = r#""tls": true, "tls_trust_store": "ours","#;
+        let ws = r#""ws_subprotocol": "mqtt", "http_url": "/mqtt","#;
+        let below = match way {
+            Way::Tcp => String::new(),
+            Way::Tls => format!(r#"{trust} "client_cert": 0,"#),
+            Way::Ws => ws.to_owned(),
+            Way::Wss => format!("{trust} {ws}"),
+        };
+        let mut side = Side::with(&self.certificates, self.port(way), &below, keys);
+        if way == Way::Tls {
+            side.certify(&self.certificates);
+        }
+        side
     }
 
     /// How often clients have subscribed to this filter.
@@ -143,10 +198,40 @@ impl Mosquitto {
     }
 }
 
-/// `mosquitto_pub` or `mosquitto_sub` at the port of a broker, whoever's.
+/// `mosquitto_sub` that prints messages.
+pub struct Listener {
+    child: Child,
+    printed: Lines<BufReader<ChildStdout>>,
+}
+
+impl Listener {
+    /// One that is subscribed by now, and ends after `count` messages on the topic.
+    pub fn start(port: u16, topic: &str, count: usize, more: &[&str]) -> Self {
+        publish(port, "ready", 1, "ready", &["-r"]);
+        let count = (count + 1).to_string();
+        let args = [&["-t", topic, "-t", "ready", "-C", &count], more].concat();
+        let mut child = client(port, "mosquitto_sub", &args);
+        let mut printed = BufReader::new(child.stdout.take().unwrap()).lines();
+        // What was retained comes first.
+        assert!(printed.next().is_some(), "{:?}", child.wait_with_output());
+        Self { child, printed }
+    }
+
+    /// What it has printed at its end.
+    pub fn printed(mut self) -> Vec<String> {
+        let lines: Vec<String> = self.printed.map(Result::unwrap).collect();
+        assert!(self.child.wait().unwrap().success(), "stuck after {lines:?}");
+        lines
+    }
+}
+
+/// `mosquitto_pub` or `mosquitto_sub` at the port of a broker, whoever's. The latter gives up after [`WATCHDOG`].
 pub fn client(port: u16, program: &str, args: &[&str]) -> Child {
     let mut command = command(program);
     command.args(["-h", "127.0.0.1", "-p", &port.to_string()]).args(args);
+    if program == "mosquitto_sub" {
+        command.args(["-W", &WATCHDOG.as_secs().to_string()]);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 

@@ -15,6 +15,8 @@ pub struct Heard {
     pub messages: Vec<String>,
     pub topics: Vec<String>,
     pub retained: Vec<String>,
+    /// Content type, response topic, correlation data and the user property `x-origin`, each empty where there is none.
+    pub properties: Vec<[String; 4]>,
     pub cause: Option<String>,
 }
 
@@ -30,6 +32,7 @@ struct App {
     to_send: Rc<RefCell<VecDeque<String>>>,
     unacknowledged: BTreeMap<u32, String>,
     sent: usize,
+    metadata: Vec<(&'static str, &'static str)>,
 }
 
 impl App {
@@ -48,6 +51,8 @@ impl StreamHandler for App {
             let text = |name| String::from_utf8(cx.metadata(me, name).unwrap().to_vec()).unwrap();
             heard.topics.push(text("from"));
             heard.retained.push(text("kept"));
+            let maybe = |name| String::from_utf8(cx.metadata(me, name).unwrap_or_default().to_vec()).unwrap();
+            heard.properties.push(["type", "reply", "ask", "origin"].map(maybe));
         }
         heard.messages.last_mut().unwrap().push_str(std::str::from_utf8(payload).unwrap());
         Flow::Ok
@@ -84,6 +89,11 @@ impl StreamHandler for App {
         heard.states.push(state);
         heard.cause = cx.cause(me).map(|cause| cause.to_string()).or(heard.cause.take());
         match state {
+            StreamState::Creating => {
+                for (name, value) in &self.metadata {
+                    cx.set_metadata(me, name, value).unwrap();
+                }
+            }
             StreamState::Connected => self.ask(cx, me),
             StreamState::QosAckRemote | StreamState::QosNackRemote => {
                 self.unacknowledged.remove(&ordinal);
@@ -112,23 +122,13 @@ impl Side {
         Self::with(&Certificates::default(), port, "", keys)
     }
 
-    /// Over TLS, with the client's certificate.
-    pub fn tls(certificates: &Certificates, port: u16, keys: &str) -> Self {
-        let tls = r#""tls": true, "tls_trust_store": "ours", "client_cert": 0,"#;
-        let mut this = Self::with(certificates, port, tls, keys);
-        this.context.with(|cx| {
-            cx.set_blob(Blob::ClientCert(0), certificates.client.clone());
-            cx.set_blob(Blob::ClientKey(0), certificates.client_key.clone());
-        });
-        this
-    }
-
-    /// With these keys for TLS.
-    pub fn with(certificates: &Certificates, port: u16, tls: &str, keys: &str) -> Self {
+    /// With these keys for what is below MQTT.
+    pub fn with(certificates: &Certificates, port: u16, below: &str, keys: &str) -> Self {
         let policy = format!(
             r#"{{{}, "retry": [{{"soon": {{"backoff": [20], "conceal": 65535, "jitterpc": 0}}}}], "s": [{{"it": {{
-                "endpoint": "localhost", "port": {port}, "protocol": "mqtt", "nailed_up": true, "retry": "soon", {tls}
-                "metadata": [{{"from": "topic"}}, {{"kept": "retained"}}], {keys} }}}}]}}"#,
+                "endpoint": "localhost", "port": {port}, "protocol": "mqtt", "nailed_up": true, "retry": "soon", {below}
+                "metadata": [{{"from": "topic"}}, {{"kept": "retained"}}, {{"type": "content-type"}},
+                    {{"reply": "response-topic"}}, {{"ask": "correlation-data"}}, {{"origin": "x-origin"}}], {keys} }}}}]}}"#,
             certificates.policy()
         );
         let mut context = Context::builder().policy(&policy).unwrap().build().unwrap();
@@ -136,13 +136,27 @@ impl Side {
         Self { context }
     }
 
+    /// The client's certificate and key, for a policy that says `client_cert`.
+    pub fn certify(&mut self, certificates: &Certificates) {
+        self.context.with(|cx| {
+            cx.set_blob(Blob::ClientCert(0), certificates.client.clone());
+            cx.set_blob(Blob::ClientKey(0), certificates.client_key.clone());
+        });
+    }
+
     /// A stream that sends these messages.
     pub fn stream(&mut self, messages: &[&str]) -> Handle {
+        self.stream_with(messages, &[])
+    }
+
+    /// A stream that sends these messages with this metadata.
+    pub fn stream_with(&mut self, messages: &[&str], metadata: &[(&'static str, &'static str)]) -> Handle {
         let heard = Rc::default();
         let to_send: VecDeque<_> = messages.iter().map(|message| (*message).to_owned()).collect();
         let to_send = Rc::new(RefCell::new(to_send));
         let (told, sending) = (Rc::clone(&heard), Rc::clone(&to_send));
-        let app = App { heard: told, to_send: sending, unacknowledged: BTreeMap::new(), sent: 0 };
+        let unacknowledged = BTreeMap::new();
+        let app = App { heard: told, to_send: sending, unacknowledged, sent: 0, metadata: metadata.to_vec() };
         let id = self.context.with(|cx| cx.create("it", app)).unwrap();
         Handle { id, heard, to_send }
     }
@@ -166,11 +180,19 @@ impl Side {
         self.until(stream, |heard| heard.count(StreamState::Connected) > 0);
     }
 
+    /// Until the stream has had one connection for this long. A machine that stalls may cost it one; who never keeps
+    /// one alive is stuck.
     #[allow(clippy::disallowed_methods, reason = "a broker's clock is real")]
-    pub fn serve_for(&mut self, time: Duration) {
+    pub fn lives_for(&mut self, stream: &Handle, time: Duration) {
         let begin = Instant::now();
-        while let Some(left) = time.checked_sub(begin.elapsed()) {
+        let (mut lost, mut since) = (0, begin);
+        while let Some(left) = time.checked_sub(since.elapsed()) {
             self.context.service(Some(left)).unwrap();
+            let heard = stream.heard.borrow();
+            if heard.count(StreamState::Disconnected) > lost {
+                (lost, since) = (heard.count(StreamState::Disconnected), Instant::now());
+            }
+            assert!(begin.elapsed() < WATCHDOG, "never kept a connection: {heard:?}");
         }
     }
 }

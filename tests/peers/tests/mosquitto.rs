@@ -2,45 +2,39 @@
 
 use millstream::{Blob, StreamState};
 use millstream_peers::certificates::Certificates;
-use millstream_peers::mosquitto::{Mosquitto, lines};
+use millstream_peers::mosquitto::{Listener, Mosquitto, Way, lines};
 use millstream_peers::mqtt::Side;
-use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
+/// `mqtt_version`.
+const VERSIONS: [u8; 2] = [4, 5];
+
 #[test]
-fn messages_of_every_qos_go_both_ways_plain_and_with_client_certificates() {
+fn messages_of_every_qos_go_both_ways_in_every_way_and_version() {
     let Some(broker) = Mosquitto::start("both-ways") else { return };
     let long = "x".repeat(1_000_000);
-    for is_tls in [false, true] {
+    for (way, version) in Way::ALL.iter().flat_map(|way| VERSIONS.map(|version| (*way, version))) {
+        // On websockets mosquitto 2.0 writes 4 kB each 100 ms.
+        let len = if matches!(way, Way::Ws | Way::Wss) { 10_000 } else { 100_000 };
         for qos in 0..3u8 {
             let keys = format!(
-                r#""mqtt_qos": {qos}, "mqtt_topic": "up", "mqtt_subscribe": "down/#", "mqtt_clean_start": true"#
+                r#""mqtt_qos": {qos}, "mqtt_topic": "up", "mqtt_subscribe": "down/#", "mqtt_clean_start": true,
+                "mqtt_version": {version}"#
             );
-            let mut side = if is_tls {
-                Side::tls(&broker.certificates, broker.tls_port, &keys)
-            } else {
-                Side::new(broker.port, &keys)
-            };
+            let mut side = broker.side(way, &keys);
             let subscriber = side.stream(&[]);
             side.connected(&subscriber);
             broker.publish("down/a", qos, "one", &[]);
-            broker.publish("down/b", qos, &long[..100_000], &[]);
-            side.until(&subscriber, |heard| heard.messages.len() == 2 && heard.messages[1].len() == 100_000);
+            broker.publish("down/b", qos, &long[..len], &[]);
+            side.until(&subscriber, |heard| heard.messages.len() == 2 && heard.messages[1].len() == len);
             assert_eq!(subscriber.heard.borrow().topics, ["down/a", "down/b"]);
 
-            let qos = qos.to_string();
-            broker.publish("ready", 1, "go", &["-r"]);
-            let mut listener =
-                broker.client("mosquitto_sub", &["-t", "up", "-t", "ready", "-q", &qos, "-C", "4", "-v"]);
-            let mut printed = BufReader::new(listener.stdout.take().unwrap()).lines().map(Result::unwrap);
-            // What was retained comes first: now it is there.
-            assert_eq!(printed.next().as_deref(), Some("ready go"));
+            let number = qos.to_string();
+            let listener = Listener::start(broker.port, "up", 3, &["-q", &number, "-F", "%q %p"]);
             let publisher = side.stream(&["19", &long, "20"]);
             side.until(&publisher, |heard| heard.count(StreamState::QosAckRemote) == 3);
-            assert_eq!(printed.next().as_deref(), Some("up 19"));
-            assert_eq!(printed.next().map(|line| line.len()), Some(1_000_003));
-            assert_eq!(printed.next().as_deref(), Some("up 20"));
-            assert!(listener.wait().unwrap().success());
+            let printed = ["19", &long, "20"].map(|message| format!("{qos} {message}"));
+            assert!(listener.printed() == printed, "{way:?} {version} {qos}");
             assert_eq!(publisher.heard.borrow().count(StreamState::QosNackRemote), 0);
         }
     }
@@ -49,61 +43,75 @@ fn messages_of_every_qos_go_both_ways_plain_and_with_client_certificates() {
 #[test]
 fn retained_messages_are_reported_and_left_behind() {
     let Some(broker) = Mosquitto::start("retained") else { return };
-    broker.publish("state", 1, "on", &["-r"]);
-    let keys = r#""mqtt_qos": 1, "mqtt_retain": true, "mqtt_topic": "left", "mqtt_subscribe": "state", "mqtt_clean_start": true"#;
-    let mut side = Side::new(broker.port, keys);
-    let stream = side.stream(&["behind"]);
-    side.until(&stream, |heard| heard.messages.len() == 1);
-    broker.publish("state", 1, "off", &[]);
-    side.until(&stream, |heard| heard.messages.len() == 2 && heard.count(StreamState::QosAckRemote) == 1);
-    assert_eq!(stream.heard.borrow().retained, ["1", "0"]);
-    drop(side);
-    let got = broker.client("mosquitto_sub", &["-t", "left", "-C", "1", "-v"]).wait_with_output().unwrap();
-    assert_eq!(lines(got), ["left behind"]);
+    for version in VERSIONS {
+        broker.publish("state", 1, "on", &["-r"]);
+        let keys = format!(
+            r#""mqtt_qos": 1, "mqtt_retain": true, "mqtt_topic": "left/{version}", "mqtt_subscribe": "state",
+            "mqtt_clean_start": true, "mqtt_version": {version}"#
+        );
+        let mut side = Side::new(broker.port, &keys);
+        let stream = side.stream(&["behind"]);
+        side.until(&stream, |heard| heard.messages.len() == 1);
+        broker.publish("state", 1, "off", &[]);
+        side.until(&stream, |heard| heard.messages.len() == 2 && heard.count(StreamState::QosAckRemote) == 1);
+        assert_eq!(stream.heard.borrow().retained, ["1", "0"]);
+        drop(side);
+        let left = format!("left/{version}");
+        let got = broker.client("mosquitto_sub", &["-t", &left, "-C", "1"]).wait_with_output().unwrap();
+        assert_eq!(lines(got), ["behind"]);
+    }
 }
 
 #[test]
 fn a_will_is_published_when_the_client_is_lost_and_not_when_it_says_goodbye() {
-    let Some(broker) = Mosquitto::start("will") else { return };
-    let keys = r#""mqtt_topic": "t", "mqtt_clean_start": true, "mqtt_will_topic": "will", "mqtt_will_message": "lost",
-        "mqtt_will_qos": 1, "mqtt_will_retain": true, "mqtt_birth_topic": "birth", "mqtt_birth_message": "here",
-        "mqtt_birth_qos": 1, "mqtt_birth_retain": true"#;
-    let retained = |topic: &str| {
-        let got =
-            broker.client("mosquitto_sub", &["-t", topic, "-C", "1", "-W", "1"]).wait_with_output().unwrap();
-        String::from_utf8(got.stdout).unwrap().trim().to_owned()
-    };
-    let mut side = Side::new(broker.port, keys);
-    let stream = side.stream(&[]);
-    side.connected(&stream);
-    drop(side);
-    assert_eq!((retained("birth").as_str(), retained("will").as_str()), ("here", ""));
+    for version in VERSIONS {
+        let Some(broker) = Mosquitto::start(&format!("will-{version}")) else { return };
+        let keys = format!(
+            r#""mqtt_topic": "t", "mqtt_clean_start": true, "mqtt_will_topic": "will", "mqtt_will_message": "lost",
+            "mqtt_will_qos": 1, "mqtt_will_retain": true, "mqtt_birth_topic": "birth", "mqtt_birth_message": "here",
+            "mqtt_birth_qos": 1, "mqtt_birth_retain": true, "mqtt_version": {version}"#
+        );
+        // What was retained comes in the order that it is asked for, so that what would come before the end is not there.
+        broker.publish("end", 1, "end", &["-r"]);
+        let retained = |count: &str| {
+            let args = ["-t", "birth", "-t", "will", "-t", "end", "-C", count];
+            lines(broker.client("mosquitto_sub", &args).wait_with_output().unwrap())
+        };
+        let mut side = Side::new(broker.port, &keys);
+        let stream = side.stream(&[]);
+        side.connected(&stream);
+        drop(side);
+        assert_eq!(retained("2"), ["here", "end"]);
 
-    // Who takes over the client id has the broker drop the other.
-    let mut side = Side::new(broker.port, keys);
-    let stream = side.stream(&[]);
-    side.connected(&stream);
-    broker.publish("anything", 0, "x", &["-i", "peer"]);
-    side.until(&stream, |heard| heard.count(StreamState::Connected) == 2);
-    assert_eq!(retained("will"), "lost");
+        // Who takes over the client id has the broker drop the other.
+        let mut side = Side::new(broker.port, &keys);
+        let stream = side.stream(&[]);
+        side.connected(&stream);
+        broker.publish("anything", 0, "x", &["-i", "peer"]);
+        side.until(&stream, |heard| heard.count(StreamState::Connected) == 2);
+        assert_eq!(retained("3"), ["here", "lost", "end"]);
+    }
 }
 
 #[test]
 fn a_session_keeps_messages_for_a_client_that_is_away() {
     let Some(broker) = Mosquitto::start("session") else { return };
-    for qos in 1..3 {
-        let keys = format!(r#""mqtt_qos": {qos}, "mqtt_subscribe": "news/{qos}""#);
-        let mut side = Side::new(broker.port, &keys);
+    let cases = VERSIONS
+        .iter()
+        .flat_map(|version| [(Way::Tcp, version, 1), (Way::Tcp, version, 2), (Way::Ws, version, 2)]);
+    for (way, version, qos) in cases {
+        let topic = format!("news/{way:?}/{version}/{qos}");
+        let keys = format!(r#""mqtt_qos": {qos}, "mqtt_subscribe": "{topic}", "mqtt_version": {version}"#);
+        let mut side = broker.side(way, &keys);
         let stream = side.stream(&[]);
         side.connected(&stream);
-        // The broker breaks the connection; the stream comes back to the same session.
-        broker.publish(&format!("news/{qos}"), 1, "before", &[]);
+        broker.publish(&topic, 1, "before", &[]);
         side.until(&stream, |heard| heard.messages.len() == 1);
         drop(side);
         for nth in 0..10 {
-            broker.publish(&format!("news/{qos}"), qos, &nth.to_string(), &[]);
+            broker.publish(&topic, qos, &nth.to_string(), &[]);
         }
-        let mut side = Side::new(broker.port, &keys);
+        let mut side = broker.side(way, &keys);
         let stream = side.stream(&[]);
         side.until(&stream, |heard| heard.messages.len() == 10);
         assert_eq!(stream.heard.borrow().messages, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
@@ -111,35 +119,43 @@ fn a_session_keeps_messages_for_a_client_that_is_away() {
 }
 
 #[test]
-fn a_silent_stream_outlives_its_keep_alive_and_one_that_stalls_is_lost_and_comes_back() {
+fn a_silent_stream_outlives_its_keep_alive() {
     let Some(broker) = Mosquitto::start("keep-alive") else { return };
-    let keys = r#""mqtt_topic": "t", "mqtt_subscribe": "news", "mqtt_keep_alive": 1, "mqtt_will_topic": "will",
-        "mqtt_will_message": "lost", "mqtt_will_qos": 1"#;
-    let mut side = Side::new(broker.port, keys);
+    let mut side = Side::new(broker.port, r#""mqtt_topic": "t", "mqtt_keep_alive": 1"#);
     let stream = side.stream(&[]);
     side.connected(&stream);
-    let witness = broker.client("mosquitto_sub", &["-t", "will", "-C", "1"]);
     // mosquitto drops a client after one and a half times its keep alive, and looks every few seconds.
-    side.serve_for(Duration::from_secs(8));
-    assert_eq!(stream.heard.borrow().count(StreamState::Disconnected), 0);
-    // Nobody serves the loop, until the will is there.
-    assert_eq!(lines(witness.wait_with_output().unwrap()), ["lost"]);
-    side.until(&stream, |heard| heard.count(StreamState::Connected) == 2);
-    broker.publish("news", 0, "again", &[]);
-    side.until(&stream, |heard| heard.messages == ["again"]);
+    side.lives_for(&stream, Duration::from_secs(8));
+}
+
+#[test]
+fn a_stream_that_stalls_is_lost_its_will_is_published_and_it_comes_back() {
+    for version in VERSIONS {
+        let Some(broker) = Mosquitto::start(&format!("stall-{version}")) else { return };
+        let keys = format!(
+            r#""mqtt_topic": "t", "mqtt_subscribe": "news", "mqtt_qos": 1, "mqtt_keep_alive": 1, "mqtt_will_topic": "will",
+            "mqtt_will_message": "lost", "mqtt_will_qos": 1, "mqtt_version": {version}"#
+        );
+        let witness = Listener::start(broker.port, "will", 1, &[]);
+        let mut side = Side::new(broker.port, &keys);
+        let stream = side.stream(&[]);
+        side.connected(&stream);
+        // Nobody serves the loop, until the will is there.
+        assert_eq!(witness.printed(), ["lost"]);
+        side.until(&stream, |heard| heard.count(StreamState::Connected) > 1);
+        broker.publish("news", 1, "again", &[]);
+        side.until(&stream, |heard| heard.messages == ["again"]);
+    }
 }
 
 #[test]
 fn who_has_no_certificate_that_the_broker_takes_is_refused_and_who_is_no_broker_is_not_trusted() {
     let Some(broker) = Mosquitto::start("refused") else { return };
-    let (ours, port) = (&broker.certificates, broker.tls_port);
+    let (ours, port) = (&broker.certificates, broker.port(Way::Tls));
     let others = Certificates::default();
     let refused = |mut side: Side, client: Option<&Certificates>| {
         if let Some(client) = client {
-            side.context.with(|cx| {
-                cx.set_blob(Blob::ClientCert(0), client.client.clone());
-                cx.set_blob(Blob::ClientKey(0), client.client_key.clone());
-            });
+            side.certify(client);
         }
         let stream = side.stream(&[]);
         side.until(&stream, |heard| heard.count(StreamState::Unreachable) == 3);
@@ -165,42 +181,49 @@ fn who_has_no_certificate_that_the_broker_takes_is_refused_and_who_is_no_broker_
 fn a_password_of_any_bytes_lets_in_and_another_does_not() {
     let password = b"any \xff\x01 bytes";
     let Some(broker) = Mosquitto::with_password("password", "me", password) else { return };
-    let mut side = Side::new(broker.port, r#""mqtt_topic": "t", "mqtt_qos": 1"#);
-    side.context.with(|cx| {
-        cx.set_blob(Blob::MqttUserName, "me");
-        cx.set_blob(Blob::MqttPassword, b"any other".to_vec());
-    });
-    let refused = side.stream(&[]);
-    side.until(&refused, |heard| heard.count(StreamState::AuthFailed) == 1);
-    side.context.with(|cx| cx.set_blob(Blob::MqttPassword, password.to_vec()));
-    let stream = side.stream(&["in"]);
-    side.until(&stream, |heard| heard.count(StreamState::QosAckRemote) == 1);
+    for version in VERSIONS {
+        let keys = format!(r#""mqtt_topic": "t", "mqtt_qos": 1, "mqtt_version": {version}"#);
+        let mut side = Side::new(broker.port, &keys);
+        side.context.with(|cx| {
+            cx.set_blob(Blob::MqttUserName, "me");
+            cx.set_blob(Blob::MqttPassword, b"any other".to_vec());
+        });
+        let refused = side.stream(&[]);
+        side.until(&refused, |heard| heard.count(StreamState::AuthFailed) == 1);
+        side.context.with(|cx| cx.set_blob(Blob::MqttPassword, password.to_vec()));
+        let stream = side.stream(&["in"]);
+        side.until(&stream, |heard| heard.count(StreamState::QosAckRemote) == 1);
+    }
 }
 
 #[test]
 fn a_session_outlives_the_broker_that_writes_it_down() {
-    let Some(mut broker) = Mosquitto::persistent("restart") else { return };
-    let keys = r#""mqtt_qos": 2, "mqtt_topic": "up", "mqtt_subscribe": "down""#;
-    let mut side = Side::new(broker.port, keys);
-    let stream = side.stream(&["before"]);
-    side.until(&stream, |heard| heard.count(StreamState::QosAckRemote) == 1);
-    drop(side);
-    broker.publish("down", 2, "kept", &[]);
-    broker.restart();
-    let mut side = Side::new(broker.port, keys);
-    let stream = side.stream(&[]);
-    side.until(&stream, |heard| heard.messages == ["kept"]);
+    for version in VERSIONS {
+        let Some(mut broker) = Mosquitto::persistent(&format!("restart-{version}")) else { return };
+        let keys = format!(
+            r#""mqtt_qos": 2, "mqtt_topic": "up", "mqtt_subscribe": "down", "mqtt_version": {version}"#
+        );
+        let mut side = Side::new(broker.port, &keys);
+        let stream = side.stream(&["before"]);
+        side.until(&stream, |heard| heard.count(StreamState::QosAckRemote) == 1);
+        drop(side);
+        broker.publish("down", 2, "kept", &[]);
+        broker.restart();
+        let mut side = Side::new(broker.port, &keys);
+        let stream = side.stream(&[]);
+        side.until(&stream, |heard| heard.messages == ["kept"]);
 
-    // And one that is there when the broker goes away: what it asks for meanwhile is sent when it is back.
-    broker.stop();
-    side.until(&stream, |heard| heard.count(StreamState::Disconnected) == 1);
-    side.send(&stream, "meanwhile");
-    broker.resume();
-    side.until(&stream, |heard| heard.count(StreamState::QosAckRemote) == 1);
-    broker.publish("down", 2, "after", &[]);
-    side.until(&stream, |heard| heard.messages == ["kept", "after"]);
-    // Once in each life of the context.
-    assert_eq!(broker.asked_for("down"), 2);
+        // And one that is there when the broker goes away: what it asks for meanwhile is sent when it is back.
+        broker.stop();
+        side.until(&stream, |heard| heard.count(StreamState::Disconnected) == 1);
+        side.send(&stream, "meanwhile");
+        broker.resume();
+        side.until(&stream, |heard| heard.count(StreamState::QosAckRemote) == 1);
+        broker.publish("down", 2, "after", &[]);
+        side.until(&stream, |heard| heard.messages == ["kept", "after"]);
+        // Once in each life of the context.
+        assert_eq!(broker.asked_for("down"), 2);
+    }
 }
 
 #[test]
@@ -237,4 +260,67 @@ fn streams_that_want_the_same_have_one_connection_and_one_subscription() {
     broker.publish("news/2", 1, "to one", &[]);
     side.until(third, |heard| heard.messages == ["to all", "to one"]);
     assert_eq!(first.heard.borrow().messages, ["to all"]);
+}
+
+#[test]
+fn properties_go_both_ways() {
+    let Some(broker) = Mosquitto::start("properties") else { return };
+    for way in [Way::Tcp, Way::Wss] {
+        let keys = r#""mqtt_qos": 1, "mqtt_topic": "up", "mqtt_subscribe": "down", "mqtt_version": 5"#;
+        let mut side = broker.side(way, keys);
+        let stream = side.stream(&[]);
+        side.connected(&stream);
+        let more = [
+            &["-V", "5"][..],
+            &["-D", "publish", "content-type", "text/plain"],
+            &["-D", "publish", "response-topic", "re/me"],
+            &["-D", "publish", "correlation-data", "7"],
+            &["-D", "publish", "user-property", "x-origin", "cellar"],
+        ];
+        broker.publish("down", 1, "19", &more.concat());
+        broker.publish("down", 1, "bare", &["-V", "5"]);
+        side.until(&stream, |heard| heard.messages == ["19", "bare"]);
+        let told = [["text/plain", "re/me", "7", "cellar"], [""; 4]];
+        assert_eq!(stream.heard.borrow().properties, told.map(|told| told.map(str::to_owned)), "{way:?}");
+
+        let args = ["-V", "5", "-q", "1", "-F", "%t|%p|%C|%R|%D|%P"];
+        let listener = Listener::start(broker.port, "up", 1, &args);
+        let metadata = [("type", "text/html"), ("reply", "re/you"), ("ask", "8"), ("origin", "attic")];
+        let publisher = side.stream_with(&["20"], &metadata);
+        side.until(&publisher, |heard| heard.count(StreamState::QosAckRemote) == 1);
+        assert_eq!(listener.printed(), ["up|20|text/html|re/you|8|x-origin:attic"], "{way:?}");
+    }
+}
+
+#[test]
+fn a_message_that_the_broker_does_not_allow_is_refused_with_its_reason_by_the_version_that_has_one() {
+    let Some(broker) = Mosquitto::that_denies("denied", "secret/#") else { return };
+    for (way, qos) in [(Way::Tcp, 1), (Way::Ws, 1), (Way::Tcp, 2), (Way::Wss, 2)] {
+        for (version, state, cause) in [
+            // A PUBACK or PUBREC of MQTT 3.1.1 cannot say no.
+            (4, StreamState::QosAckRemote, None),
+            (5, StreamState::QosNackRemote, Some("PUBLISH: not authorized (0x87)")),
+        ] {
+            let keys = format!(r#""mqtt_topic": "secret/x", "mqtt_qos": {qos}, "mqtt_version": {version}"#);
+            let mut side = broker.side(way, &keys);
+            let stream = side.stream(&["19"]);
+            let is_answer =
+                |state: &StreamState| matches!(state, StreamState::QosAckRemote | StreamState::QosNackRemote);
+            side.until(&stream, |heard| heard.states.iter().any(is_answer));
+            let heard = stream.heard.borrow();
+            assert_eq!((heard.count(state), heard.cause.as_deref()), (1, cause), "{way:?} {version} {qos}");
+            assert_eq!(heard.count(StreamState::Disconnected), 0);
+        }
+    }
+}
+
+#[test]
+fn a_client_without_a_name_is_given_one() {
+    let Some(broker) = Mosquitto::start("nameless") else { return };
+    let mut side = Side::new(broker.port, r#""mqtt_subscribe": "news", "mqtt_qos": 1, "mqtt_version": 5"#);
+    side.context.with(|cx| cx.set_blob(Blob::MqttClientId, ""));
+    let stream = side.stream(&[]);
+    side.connected(&stream);
+    broker.publish("news", 1, "19", &[]);
+    side.until(&stream, |heard| heard.messages == ["19"]);
 }
