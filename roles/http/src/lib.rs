@@ -14,6 +14,7 @@ mod digits;
 pub mod field;
 mod head;
 mod method;
+pub mod multipart;
 mod status;
 
 pub use digits::Digits;
