@@ -548,22 +548,18 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
     S.header("http_devtype_header", |t| &mut t.http.devtype_header, "header that carries the device type"),
     S.text("http_mime_content_type", |t| &mut t.http.mime_content_type, "content-type of what is sent"),
     S.flag("http_no_content_length", |t| &mut t.http.no_content_length, "no content-length is sent"),
-    S.text("http_multipart_name", |t| &mut t.http.multipart_name, "outgoing multipart: name of the part")
-        .later(),
-    S.text("http_multipart_filename", |t| &mut t.http.multipart_filename, "outgoing multipart: its filename")
-        .later(),
+    S.text("http_multipart_name", |t| &mut t.http.multipart_name, "outgoing multipart: name of the part"),
+    S.text("http_multipart_filename", |t| &mut t.http.multipart_filename, "outgoing multipart: its filename"),
     S.text(
         "http_multipart_content_type",
         |t| &mut t.http.multipart_content_type,
         "outgoing multipart: its content-type",
-    )
-    .later(),
+    ),
     S.flag(
         "http_multipart_ss_in",
         |t| &mut t.http.multipart_ss_in,
         "incoming multipart: one message per part",
-    )
-    .later(),
+    ),
     S.flag("http_www_form_urlencoded", |t| &mut t.http.www_form_urlencoded, "payload is a form"),
     S.flag("http_cookies", |t| &mut t.http.cookies, "cookies are kept and sent").later(),
     S.flag(

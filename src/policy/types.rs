@@ -254,13 +254,16 @@ pub struct Http {
     pub mime_content_type: Option<String>,
     /// `http_no_content_length`: none is sent, even if the length is known.
     pub no_content_length: bool,
-    /// `http_multipart_name`: outgoing multipart, and the name of this part.
+    /// `http_multipart_name`: what a client sends goes out as a form of one part (RFC 7578), and this is the part's name.
     pub multipart_name: Option<String>,
-    /// `http_multipart_filename`.
+    /// `http_multipart_filename`: its file name.
     pub multipart_filename: Option<String>,
-    /// `http_multipart_content_type`.
+    /// `http_multipart_content_type`: its content-type.
     pub multipart_content_type: Option<String>,
-    /// `http_multipart_ss_in`: incoming multipart is taken apart, one message per part.
+    /// `http_multipart_ss_in`: incoming multipart is taken apart, one message per part, between
+    /// [`RxFlags::is_related_start`](crate::RxFlags::is_related_start) and
+    /// [`is_related_end`](crate::RxFlags::is_related_end). Metadata that is mapped to `content-disposition`,
+    /// `content-type` or another header that begins with `content-` is the part's.
     pub multipart_ss_in: bool,
     /// `http_www_form_urlencoded`: payload is a form.
     pub www_form_urlencoded: bool,

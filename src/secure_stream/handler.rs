@@ -103,14 +103,28 @@ pub struct RxFlags {
     eom: bool,
     perf: bool,
     binary: bool,
+    related: Option<Related>,
+}
+
+/// Where a group of messages begins, and where it ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Related {
+    Start,
+    End,
 }
 
 impl RxFlags {
     /// As lws flags it: a whole message of its own, out of band.
-    pub(crate) const PERF_JSON: Self = Self { som: true, eom: true, perf: true, binary: false };
+    pub(crate) const PERF_JSON: Self = Self { perf: true, ..Self::new(true, true) };
+
+    #[cfg(feature = "h1")]
+    pub(crate) const RELATED_START: Self = Self { related: Some(Related::Start), ..Self::new(false, false) };
+
+    #[cfg(feature = "h1")]
+    pub(crate) const RELATED_END: Self = Self { related: Some(Related::End), ..Self::new(false, false) };
 
     pub(crate) const fn new(som: bool, eom: bool) -> Self {
-        Self { som, eom, perf: false, binary: false }
+        Self { som, eom, perf: false, binary: false, related: None }
     }
 
     #[cfg(feature = "ws")]
@@ -134,6 +148,17 @@ impl RxFlags {
         self.eom
     }
 
+    /// No payload, but word that the messages that follow belong together: with `http_multipart_ss_in`, that they are the
+    /// parts of one multipart message (`LWSSS_FLAG_RELATED_START`).
+    pub fn is_related_start(self) -> bool {
+        self.related == Some(Related::Start)
+    }
+
+    /// No payload, but word that the last of the messages that belong together has been (`LWSSS_FLAG_RELATED_END`).
+    pub fn is_related_end(self) -> bool {
+        self.related == Some(Related::End)
+    }
+
     /// The message is binary, not text (`lws_frame_is_binary`): websockets alone tell them apart, and say so with every piece.
     pub const fn is_binary(self) -> bool {
         self.binary
@@ -144,6 +169,12 @@ impl fmt::Debug for RxFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.perf {
             return f.write_str("PERF_JSON");
+        }
+        if let Some(related) = self.related {
+            return f.write_str(match related {
+                Related::Start => "RELATED_START",
+                Related::End => "RELATED_END",
+            });
         }
         f.write_str(match (self.som, self.eom) {
             (true, true) => "SOM|EOM",
@@ -203,7 +234,7 @@ impl<'a> Tx<'a> {
     }
 
     /// Asks for a payload behind a gap of `head` bytes: what came of it.
-    #[cfg(all(feature = "mqtt", feature = "ws"))]
+    #[cfg(any(feature = "h1", all(feature = "mqtt", feature = "ws")))]
     pub(crate) fn behind(
         &mut self,
         head: usize,
@@ -216,7 +247,7 @@ impl<'a> Tx<'a> {
     }
 
     /// Appends `front` and the `len` bytes that stand behind the gap. False, and nothing, if `front` is longer than the gap.
-    #[cfg(all(feature = "mqtt", feature = "ws"))]
+    #[cfg(any(feature = "h1", all(feature = "mqtt", feature = "ws")))]
     pub(crate) fn fill_gap(&mut self, head: usize, front: &[u8], len: usize) -> bool {
         let room = self.spare();
         if front.len() > head || room.len() < head.saturating_add(len) {

@@ -189,9 +189,22 @@ impl Metadata {
 
     /// Forgets what the peer's message brought, before the next transaction.
     pub fn clear_from_peer(&mut self) {
+        self.retain_from_peer(|_| false);
+    }
+
+    /// Forgets what the peer's message brought, but for what `keep` says.
+    pub(crate) fn retain_from_peer(&mut self, keep: impl Fn(Key<'_>) -> bool) {
         let Some(values) = &mut self.0 else { return };
         for at in (0..values.entries.len()).rev() {
-            values.forget_from_peer(at);
+            let stays = values.entries.get(at).is_none_or(|entry| match &entry.name {
+                Name::Declared(position) => keep(Key::Declared(*position)),
+                Name::Direct(name) => {
+                    keep(Key::Direct(std::str::from_utf8(values.text(name)).unwrap_or_default()))
+                }
+            });
+            if !stays {
+                values.forget_from_peer(at);
+            }
         }
         values.settle();
     }

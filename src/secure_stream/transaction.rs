@@ -30,6 +30,12 @@ pub(crate) struct Transaction {
     pub(crate) has_body: bool,
     /// Server: what `server_ack` said.
     pub(crate) nack: u16,
+    /// What takes the message that arrives apart, where it is multipart.
+    #[cfg(feature = "h1")]
+    pub(crate) incoming: Option<Box<super::transport::Incoming>>,
+    /// Client: the form in which the message goes out, where it does.
+    #[cfg(feature = "h1")]
+    pub(crate) outgoing: Option<Box<super::transport::Outgoing>>,
     /// Client: where the peer has sent us on to, and how often in a row.
     pub(crate) redirect: Option<Rc<Endpoint>>,
     pub(crate) redirects: u8,

@@ -1,9 +1,11 @@
 //! Streams over HTTP/1.1 and HTTP/2: a transaction is a request and its response; metadata are headers.
 
 mod client;
+mod multipart;
 mod server;
 
 pub(super) use client::is_repeatable;
+pub(in crate::secure_stream) use multipart::{Incoming, Outgoing};
 
 use crate::context::{Context, Core};
 use crate::http::Head;
@@ -12,17 +14,23 @@ use crate::secure_stream::metadata::{DEFAULT_VALUE_LIMIT, Key, MAX_DIRECT_NAME, 
 use crate::secure_stream::{RxFlags, StreamId, Tx, TxFlow};
 use crate::wsi::WsiId;
 
-/// Puts the headers to which the policy maps metadata into `head`, with the values that are set.
-fn push_mapped(head: &mut Head, stream_type: &StreamType, metadata: &Metadata) {
+/// Puts the headers to which the policy maps metadata into `head`, with the values that are set. Of a form
+/// the Content-Type is not theirs to say.
+fn push_mapped(head: &mut Head, stream_type: &StreamType, metadata: &Metadata, is_form: bool) {
+    let may_say = |header: &str| !is_form || !header.eq_ignore_ascii_case("content-type");
     for (index, def) in stream_type.metadata.iter().enumerate() {
         if let (Some(header), Some(value)) = (&def.header, metadata.own(Key::Declared(index)))
             && !value.is_empty()
+            && may_say(header)
         {
             head.push(header.as_bytes(), value);
         }
     }
     for (name, value) in metadata.direct() {
-        head.push(name.trim_end_matches(':').as_bytes(), value);
+        let header = name.trim_end_matches(':');
+        if may_say(header) {
+            head.push(header.as_bytes(), value);
+        }
     }
 }
 
@@ -48,17 +56,24 @@ pub(super) fn take_mapped(head: &Head, stream_type: &StreamType, metadata: &mut 
 
 impl Context {
     /// A piece of the peer's message.
-    fn h1_rx(&mut self, id: StreamId, payload: &[u8]) {
+    fn h1_rx(&mut self, id: StreamId, wsi: WsiId, payload: &[u8]) {
         let Ok(stream) = self.core.live_mut(id) else { return };
+        if stream.txn.incoming.is_some() {
+            return self.h1_rx_parts(id, wsi, payload);
+        }
         let som = !std::mem::replace(&mut stream.txn.rx_begun, true);
         self.call_rx(id, payload, RxFlags::new(som, false));
     }
 
-    /// The end of the peer's message.
-    fn h1_rx_end(&mut self, id: StreamId) {
-        let Ok(stream) = self.core.live_mut(id) else { return };
+    /// The end of the peer's message. False when it was not to end here, and the transaction has failed.
+    fn h1_rx_end(&mut self, id: StreamId, wsi: WsiId) -> bool {
+        let Ok(stream) = self.core.live_mut(id) else { return false };
+        if stream.txn.incoming.is_some() {
+            return self.h1_rx_parts_end(id, wsi);
+        }
         let som = !std::mem::replace(&mut stream.txn.rx_begun, true);
         self.call_rx(id, &[], RxFlags::new(som, true));
+        true
     }
 
     /// Asks the handler for the next piece of the message that goes out.
@@ -67,6 +82,9 @@ impl Context {
         let is_server = stream.parent.is_some();
         if stream.txn.tx_ended || (is_server && !stream.txn.asked) {
             return TxFlow::DontSend;
+        }
+        if let Some(outgoing) = stream.txn.outgoing.take() {
+            return self.h1_tx_form(id, wsi, tx, outgoing);
         }
         let declared = stream.txn.tx_len.filter(|_| !stream.txn.tx_begun);
         tx.describe(declared.unwrap_or(u64::MAX), !stream.txn.tx_begun, stream.ordinal);

@@ -9,6 +9,9 @@ mod raw;
 #[cfg(feature = "ws")]
 mod ws;
 
+#[cfg(feature = "h1")]
+pub(super) use h1::{Incoming, Outgoing};
+
 use super::endpoint::Endpoint;
 use super::metadata::Metadata;
 use super::stream::SecureStream;

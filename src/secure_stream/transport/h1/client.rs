@@ -1,6 +1,6 @@
 //! The client's side: the request from policy and metadata, the response to states and payload.
 
-use super::{push_mapped, take_mapped};
+use super::{Incoming, push_mapped, take_mapped};
 use crate::cause::Cause;
 use crate::context::{Context, Core, WsiEvent};
 use crate::http::{BodyLength, Head, Method, Status};
@@ -56,7 +56,7 @@ impl Context {
             WsiEvent::Response(head) => self.core.h1_response(id, wsi, head),
             // The body of a redirect is nobody's.
             WsiEvent::Rx(payload) if self.core.live(id).is_ok_and(|stream| !stream.txn.redirecting) => {
-                self.h1_rx(id, payload);
+                self.h1_rx(id, wsi, payload);
             }
             WsiEvent::End(_) => self.h1_response_end(id, wsi),
             _ => {}
@@ -71,8 +71,8 @@ impl Context {
             self.core.release(wsi);
             return self.core.bind(id);
         }
-        if stream.doing == Doing::Connected {
-            self.h1_rx_end(id);
+        if stream.doing == Doing::Connected && !self.h1_rx_end(id, wsi) {
+            return;
         }
         let Ok(stream) = self.core.live_mut(id) else { return };
         if stream.wsi != Some(wsi) {
@@ -95,6 +95,9 @@ impl Context {
 impl Core {
     /// A connection is there: the request goes out, or at least its head does.
     fn h1_send_request(&mut self, id: StreamId, wsi: WsiId) {
+        let Ok(stream) = self.live(id) else { return };
+        let has_body_to_come = has_body(method_of(&stream.stream_type, stream.txn.as_get));
+        self.h1_begin_form(id, has_body_to_come);
         let mut head = std::mem::take(&mut self.out_head);
         let built = self.h1_build_request(id, &mut head);
         #[cfg(feature = "h2")]
@@ -166,7 +169,7 @@ impl Core {
             (None, None) => Ok(()),
         });
         expanded?;
-        push_mapped(head, &stream_type, &stream.metadata);
+        push_mapped(head, &stream_type, &stream.metadata, stream.txn.outgoing.is_some());
         self.h1_push_auth(head, &stream_type);
         let Ok(stream) = self.live(id) else { return Err(Cause::by_us()) };
         let body = if has_body(method) { self.h1_body(head, stream, &stream_type) } else { BodyLength::None };
@@ -191,6 +194,10 @@ impl Core {
     #[allow(clippy::unused_self)]
     fn h1_body(&self, head: &mut Head, stream: &SecureStream, stream_type: &StreamType) -> BodyLength {
         let http = &stream_type.http;
+        if let Some(outgoing) = &stream.txn.outgoing {
+            outgoing.push_type(head);
+            return outgoing.body(stream.txn.tx_len.filter(|_| !http.no_content_length));
+        }
         let mime = match &http.mime_content_type {
             Some(mime) => Some(mime.as_str()),
             None if http.www_form_urlencoded => Some("application/x-www-form-urlencoded"),
@@ -266,6 +273,12 @@ impl Core {
             stream.wsi = None;
             self.unbind_stream(wsi);
             return self.auth_failed(id, Cause::http_status(code));
+        }
+        let has_body =
+            method_of(&stream_type, stream.txn.as_get) != Method::Head && !matches!(code, 204 | 304);
+        match Incoming::of(head, &stream_type) {
+            Ok(incoming) => stream.txn.incoming = incoming.filter(|_| has_body),
+            Err(error) => return self.h1_multipart_failed(id, wsi, error),
         }
         take_mapped(head, &stream_type, &mut stream.metadata);
         if let Some((_, state)) = http.resp_map.iter().find(|(from, _)| *from == code) {

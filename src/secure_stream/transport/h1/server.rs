@@ -1,6 +1,6 @@
 //! The server's side: requests to `SERVER_TXN`, metadata and payload; the answer from what the application said.
 
-use super::{push_mapped, take_mapped};
+use super::{Incoming, push_mapped, take_mapped};
 use crate::cause::Cause;
 use crate::context::{Context, Core, WsiEvent};
 use crate::http::{BodyLength, Head, Status};
@@ -21,11 +21,11 @@ impl Context {
             #[cfg(feature = "ws")]
             WsiEvent::Request(head) if self.core.ws_server_request(id, wsi, head) => {}
             WsiEvent::Request(head) => self.core.h1_request(id, wsi, head),
-            WsiEvent::Rx(payload) => self.h1_rx(id, payload),
+            WsiEvent::Rx(payload) => self.h1_rx(id, wsi, payload),
             WsiEvent::End(_) => {
                 let has_body = self.core.live(id).is_ok_and(|stream| stream.txn.has_body);
                 if has_body {
-                    self.h1_rx_end(id);
+                    self.h1_rx_end(id, wsi);
                 }
             }
             _ => {}
@@ -42,6 +42,10 @@ impl Core {
             is_to_come || head.get("content-length").is_some() || head.get("transfer-encoding").is_some();
         stream.txn = Transaction { asked: true, has_body, ..Transaction::default() };
         stream.wants_tx = false;
+        match Incoming::of(head, &stream.stream_type) {
+            Ok(incoming) => stream.txn.incoming = incoming.filter(|_| has_body),
+            Err(error) => return self.h1_multipart_failed(id, wsi, error),
+        }
         self.h1_take_request(id, head);
         self.tell(id, StreamState::ServerTxn);
     }
@@ -110,7 +114,7 @@ impl Core {
             None => BodyLength::Unknown,
         };
         head.clear();
-        push_mapped(&mut head, &stream_type, &stream.metadata);
+        push_mapped(&mut head, &stream_type, &stream.metadata, false);
         // "mime" is what servers call it, whether or not the policy maps it to a header.
         let mime = stream_type.metadata.iter().position(|def| def.name == "mime" && def.header.is_none());
         let mime = mime.and_then(|index| stream.metadata.own(Key::Declared(index)));
