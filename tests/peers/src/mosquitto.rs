@@ -4,13 +4,18 @@ use crate::WATCHDOG;
 use crate::certificates::Certificates;
 use crate::mqtt::Side;
 use base64::Engine;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Lines};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+/// How often a broker is started that does not run.
+const ATTEMPTS: usize = 10;
 
 /// What MQTT is spoken on. TLS goes with a client's certificate, but not below websockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +49,22 @@ pub fn free_port() -> u16 {
     port
 }
 
-/// No two of them the same.
+/// None of them the same as another that this process was ever given: a broker that is away comes back to its own.
 fn free_ports<const N: usize>() -> [u16; N] {
-    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.map(|listener| listener.local_addr().unwrap().port())
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    [(); N].map(|()| {
+        loop {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            if given.insert(port) {
+                return port;
+            }
+        }
+    })
+}
+
+fn log(directory: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(directory.join("log")).unwrap_or_default()).into_owned()
 }
 
 pub fn command(program: &str) -> Command {
@@ -105,41 +122,41 @@ impl Mosquitto {
         write("ca.pem", &pem("CERTIFICATE", &certificates.authority));
         write("cert.pem", &pem("CERTIFICATE", &certificates.server));
         write("key.pem", &pem("PRIVATE KEY", &certificates.key));
-        let ports @ [port, tls_port, ws_port, wss_port] = free_ports();
         let (at, more) = (directory.display(), more(&directory));
         let identity = format!("cafile {at}/ca.pem\ncertfile {at}/cert.pem\nkeyfile {at}/key.pem\n");
-        write(
-            "conf",
-            &format!(
-                "user root\nlog_type all\nlog_dest stderr\nper_listener_settings false\n{more}listener {port} 127.0.0.1\n\
-                 listener {ws_port} 127.0.0.1\nprotocol websockets\n\
-                 listener {wss_port} 127.0.0.1\nprotocol websockets\n{identity}\
-                 listener {tls_port} 127.0.0.1\n{identity}require_certificate true\n"
-            ),
-        );
-        let broker = Self::run(&directory);
-        let mut this = Self { broker, directory, port, ports, certificates };
-        this.await_ports();
-        Some(this)
-    }
-
-    fn run(directory: &Path) -> Child {
-        let log = File::options().create(true).append(true).open(directory.join("log")).unwrap();
-        let mut broker = command("mosquitto");
-        broker.arg("-c").arg(directory.join("conf")).stdout(Stdio::null()).stderr(log).spawn().unwrap()
-    }
-
-    fn await_ports(&mut self) {
-        for port in self.ports {
-            while TcpStream::connect(("127.0.0.1", port)).is_err() {
-                assert!(self.broker.try_wait().unwrap().is_none(), "mosquitto ended: {}", self.log());
-                std::thread::yield_now();
+        for _ in 0..ATTEMPTS {
+            let ports @ [port, tls_port, ws_port, wss_port] = free_ports();
+            write(
+                "conf",
+                &format!(
+                    "user root\nlog_type all\nlog_dest stderr\nper_listener_settings false\n{more}\
+                     listener {port} 127.0.0.1\nlistener {ws_port} 127.0.0.1\nprotocol websockets\n\
+                     listener {wss_port} 127.0.0.1\nprotocol websockets\n{identity}\
+                     listener {tls_port} 127.0.0.1\n{identity}require_certificate true\n"
+                ),
+            );
+            if let Some(broker) = Self::run(&directory) {
+                return Some(Self { broker, directory, port, ports, certificates });
             }
         }
+        panic!("mosquitto does not run: {}", log(&directory));
     }
 
-    fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(self.directory.join("log")).unwrap_or_default()).into_owned()
+    /// None if it ends at once, as where another process has got a port of its.
+    fn run(directory: &Path) -> Option<Child> {
+        let times_run = || log(directory).lines().filter(|line| line.ends_with(" running")).count();
+        let before = times_run();
+        let output = File::options().create(true).append(true).open(directory.join("log")).unwrap();
+        let mut broker = command("mosquitto");
+        broker.arg("-c").arg(directory.join("conf")).stdout(Stdio::null()).stderr(output);
+        let mut broker = broker.spawn().unwrap();
+        while times_run() == before {
+            if broker.try_wait().unwrap().is_some() {
+                return None;
+            }
+            std::thread::yield_now();
+        }
+        Some(broker)
     }
 
     pub fn port(&self, way: Way) -> u16 {
@@ -166,7 +183,7 @@ impl Mosquitto {
     /// How often clients have subscribed to this filter.
     pub fn asked_for(&self, filter: &str) -> usize {
         let asked = format!("\t{filter} (QoS ");
-        self.log().lines().filter(|line| line.contains(&asked)).count()
+        log(&self.directory).lines().filter(|line| line.contains(&asked)).count()
     }
 
     /// Ends the broker, which may write down what it knows.
@@ -178,8 +195,8 @@ impl Mosquitto {
 
     /// Has it run again, at the same ports.
     pub fn resume(&mut self) {
-        self.broker = Self::run(&self.directory);
-        self.await_ports();
+        let run = (0..ATTEMPTS).find_map(|_| Self::run(&self.directory));
+        self.broker = run.unwrap_or_else(|| panic!("mosquitto does not run: {}", log(&self.directory)));
     }
 
     pub fn restart(&mut self) {
