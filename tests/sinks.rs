@@ -336,3 +336,41 @@ fn many_sources_of_one_sink_are_told_apart_and_leave_nothing() {
     stage.context.shutdown();
     assert_eq!(stage.context.census(), millstream::Census::default());
 }
+
+/// Sends for ever.
+struct Endless(Rc<RefCell<usize>>);
+
+impl StreamHandler for Endless {
+    fn tx(&mut self, cx: &mut Cx<'_>, me: StreamId, tx: &mut Tx<'_>) -> TxFlow {
+        *self.0.borrow_mut() += 1;
+        tx.write(b"more");
+        tx.end_message();
+        cx.request_tx(me).unwrap();
+        TxFlow::Send
+    }
+
+    fn state(&mut self, cx: &mut Cx<'_>, me: StreamId, state: StreamState, _: u32) -> Flow {
+        if state == S::Creating {
+            cx.request_tx(me).unwrap();
+        }
+        Flow::Ok
+    }
+}
+
+#[test]
+fn a_source_that_sends_without_end_leaves_the_others_their_turns() {
+    let mut stage = Stage::new();
+    stage.sink("log", |_| {});
+    let (sent, sent_before) = (Rc::new(RefCell::new(0)), Rc::new(RefCell::new(0)));
+    let (counted, noted) = (Rc::clone(&sent), Rc::clone(&sent_before));
+    stage.context.with(|cx| {
+        cx.create("log", Endless(Rc::clone(&sent))).unwrap();
+        cx.sul_schedule(Duration::ZERO, move |_| *noted.borrow_mut() = *counted.borrow());
+    });
+    for _ in 0..3 {
+        assert_eq!(stage.context.next_deadline(), Some(Us::from_us(0)));
+        stage.context.service(Some(Duration::ZERO)).unwrap();
+    }
+    let (sent, before) = (*sent.borrow(), *sent_before.borrow());
+    assert!(0 < before && before < sent, "{before} pieces before the timer, {sent} in all");
+}

@@ -245,6 +245,8 @@ impl ContextBuilder {
             suls: Suls::new(),
             effects: VecDeque::new(),
             effects_left: 0,
+            peer_pieces_left: 0,
+            peer_tx_later: Vec::new(),
             counters: Counters::default(),
             latencies: Latencies::new(self.latency.0.is_some()),
             entered_user: false,

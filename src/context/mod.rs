@@ -100,6 +100,9 @@ pub(crate) struct Core {
     pub(crate) entered_user: bool,
     /// Effects that this turn may still deliver.
     pub(crate) effects_left: usize,
+    /// Pieces that streams may send to streams in this turn, and what waits for the next for that reason.
+    pub(crate) peer_pieces_left: usize,
+    pub(crate) peer_tx_later: Vec<Effect>,
     /// Connections to serve without waiting for the poller.
     pub(crate) ready: VecDeque<WsiId>,
     pub(crate) newborn: Vec<Newborn>,

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// Effects that one turn delivers at most; what is left has the next one, which does not wait.
 const EFFECTS_PER_TURN: usize = 10_000;
 
+/// Pieces that streams may send to streams in one turn: fewer than it delivers effects, whatever each piece leads to.
+const PEER_PIECES_PER_TURN: usize = 500;
+
 impl Context {
     /// Serves until [`Cx::stop`](super::Cx::stop), then ends all streams and connections.
     ///
@@ -82,6 +85,8 @@ impl Context {
         self.core.read_clocks();
         self.core.entered_user = false;
         self.core.effects_left = EFFECTS_PER_TURN;
+        self.core.peer_pieces_left = PEER_PIECES_PER_TURN;
+        self.core.effects.extend(self.core.peer_tx_later.drain(..));
     }
 
     /// One file descriptor for a poll loop of somebody else's: readable when a turn would find something. `None` in a
@@ -135,7 +140,8 @@ impl Context {
 
     /// There is work that needs no wait.
     fn has_pending(&self) -> bool {
-        self.core.stopping || !self.core.ready.is_empty() || !self.core.effects.is_empty()
+        let core = &self.core;
+        core.stopping || !core.ready.is_empty() || !core.effects.is_empty() || !core.peer_tx_later.is_empty()
     }
 
     /// A turn now would find something to do.

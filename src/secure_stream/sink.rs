@@ -90,7 +90,18 @@ impl Core {
     pub(crate) fn request_peer_tx(&mut self, id: StreamId) {
         let Ok(stream) = self.live_mut(id) else { return };
         if stream.peer.is_some() && !std::mem::replace(&mut stream.peer_tx_asked, true) {
-            self.effects.push_back(Effect::PeerTx(id));
+            self.ask_peer_tx(id);
+        }
+    }
+
+    /// What goes from stream to stream takes no time: when the turn has seen enough of it, the rest has the next.
+    fn ask_peer_tx(&mut self, id: StreamId) {
+        match self.peer_pieces_left.checked_sub(1) {
+            Some(left) => {
+                self.peer_pieces_left = left;
+                self.effects.push_back(Effect::PeerTx(id));
+            }
+            None => self.peer_tx_later.push(Effect::PeerTx(id)),
         }
     }
 
