@@ -82,6 +82,14 @@ impl Core {
         self.h2_child_rx_flow(carrier, child);
     }
 
+    /// A user that has its connection to itself takes payload again, or none for now.
+    pub(crate) fn role_rx_flow(&mut self, id: WsiId) {
+        #[cfg(feature = "h1")]
+        self.h1_rx_flow(id);
+        #[cfg(not(feature = "h1"))]
+        let _ = (self, id);
+    }
+
     /// Lets the peer of a user send more, where there is a bound to that.
     pub(crate) fn role_add_credit(&mut self, id: WsiId, add: u32) -> Result<(), Error> {
         #[cfg(feature = "h2")]

@@ -9,6 +9,7 @@ use crate::http::{BodyLength, Method, Status};
 use crate::wsi::{Flags, Wait, WsiId, WsiState};
 use h1::{Engine, Event};
 use std::cell::Cell;
+use std::time::Duration;
 
 /// What a connection that finds its user by its first request has to say before that: taken in, and three states.
 const FIRST_EFFECTS: usize = 4;
@@ -105,7 +106,7 @@ impl Context {
                 }
                 // Whom the request is for hears of the connection before it hears of the request.
                 self.settle();
-                self.core.role_wait(id, Wait::Request, self.core.timeouts.request);
+                self.core.h1_wait(id, Wait::Request);
                 self.wsi_event(id, WsiEvent::Request(&scratch.head));
                 self.h1_continue(id);
             }
@@ -244,7 +245,32 @@ impl Core {
     fn h1_expect_response(&mut self, id: WsiId) {
         let Some(wsi) = self.wsis.get(id) else { return };
         if matches!(&wsi.role, Role::H1(engine) if !engine.rx_done() && !engine.is_idle()) {
-            self.role_wait(id, Wait::Response, self.timeouts.response);
+            self.h1_wait(id, Wait::Response);
+        }
+    }
+
+    /// Waits for what the peer has to send, unless our user takes nothing: then it is not the peer who is slow.
+    fn h1_wait(&mut self, id: WsiId, why: Wait) {
+        let Some(wsi) = self.wsis.get(id) else { return };
+        let limit = if why == Wait::Request { self.timeouts.request } else { self.timeouts.response };
+        if !wsi.flags.has(Flags::RX_FLOW_OFF) {
+            self.role_wait(id, why, limit);
+        }
+    }
+
+    /// A user takes payload again, or none for now.
+    pub(super) fn h1_rx_flow(&mut self, id: WsiId) {
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        let (is_off, is_server) = (wsi.flags.has(Flags::RX_FLOW_OFF), wsi.flags.has(Flags::ACCEPTED));
+        let Role::H1(engine) = &wsi.role else { return };
+        if is_off {
+            if wsi.deadline.is(Wait::Request) || wsi.deadline.is(Wait::Response) {
+                self.role_wait(id, Wait::Nothing, Duration::ZERO);
+            }
+        } else if !is_server {
+            self.h1_expect_response(id);
+        } else if engine.is_receiving() || (engine.is_idle() && wsi.deadline.is(Wait::Nothing)) {
+            self.h1_wait(id, Wait::Request);
         }
     }
 
@@ -256,7 +282,7 @@ impl Core {
             return self.h1_expect_response(id);
         }
         if engine.is_receiving() {
-            self.role_wait(id, Wait::Request, self.timeouts.request);
+            self.h1_wait(id, Wait::Request);
         }
     }
 
@@ -275,7 +301,6 @@ impl Core {
         if self.parent(id).is_some() {
             return self.h2_request(id, ::h2::Request::new(method, b"", host, target), fields, body);
         }
-        let limit = self.timeouts.response;
         let Some(wsi) = self.wsis.get_mut(id) else { return Err(Error::Stale) };
         let state = wsi.state();
         let Role::H1(engine) = &mut wsi.role else { return Err(Error::WrongRole) };
@@ -290,7 +315,7 @@ impl Core {
         if let Some(timings) = self.wsis.get_mut(id).and_then(|wsi| wsi.rare.as_mut()?.timings.as_mut()) {
             timings.requested(now);
         }
-        self.role_wait(id, Wait::Response, limit);
+        self.h1_wait(id, Wait::Response);
         self.wsi_request_flush(id);
         Ok(())
     }

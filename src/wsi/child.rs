@@ -131,10 +131,12 @@ impl Core {
         } else {
             wsi.flags.set(Flags::RX_FLOW_OFF);
         }
-        match self.parent(id) {
-            Some(parent) => self.role_child_rx_flow(parent, id),
-            None if on => self.schedule(id),
-            None => {}
+        if let Some(parent) = self.parent(id) {
+            return self.role_child_rx_flow(parent, id);
+        }
+        self.role_rx_flow(id);
+        if on {
+            self.schedule(id);
         }
     }
 }
