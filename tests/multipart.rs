@@ -154,10 +154,8 @@ impl World {
         let user = User { log: Rc::clone(&self.log), says: says.to_vec(), declares };
         self.near.with(|cx| {
             let id = cx.create(streamtype, user).unwrap();
-            match declares {
-                true => cx.request_tx_len(id, says.len() as u64).unwrap(),
-                false => cx.request_tx(id).unwrap(),
-            }
+            let asked = if declares { cx.request_tx_len(id, says.len() as u64) } else { cx.request_tx(id) };
+            asked.unwrap();
             id
         })
     }
