@@ -5,8 +5,6 @@
 //! the last input ended in the midst of.
 
 mod form;
-#[cfg(test)]
-mod tests;
 
 pub use form::Form;
 

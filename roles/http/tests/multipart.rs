@@ -1,59 +1,24 @@
-use super::*;
-use alloc::string::String;
-use alloc::vec;
+//! Multipart bodies (RFC 2046 5.1, RFC 7578), whole and cut at every byte.
 
-/// What a body tells, neighbouring content put together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Told {
-    Part(Vec<(String, String)>),
-    Content(Vec<u8>),
-    PartEnd,
-    Error(Error),
-}
+extern crate millstream_http as http;
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+mod common;
 
-fn tell(pieces: &[&[u8]], limit: usize) -> Vec<Told> {
-    let mut parser = Parser::of_content_type(b"multipart/mixed; boundary=xy", limit).unwrap().unwrap();
-    let mut told = Vec::new();
-    for piece in pieces {
-        let mut rest = *piece;
-        loop {
-            let (used, event) = match parser.input(rest) {
-                Ok(step) => step,
-                Err(error) => {
-                    told.push(Told::Error(error));
-                    return told;
-                }
-            };
-            let Some(event) = event else { break };
-            let content = parser.content(&event, &rest[..used]);
-            match (&event, told.last_mut()) {
-                (Event::Part, _) => {
-                    let fields = parser.head().iter().map(|(name, value)| (text(name), text(value)));
-                    told.push(Told::Part(fields.collect()));
-                }
-                (Event::PartEnd, _) => told.push(Told::PartEnd),
-                (_, Some(Told::Content(last))) => last.extend_from_slice(content),
-                _ => told.push(Told::Content(content.to_vec())),
-            }
-            rest = &rest[used..];
-        }
-    }
-    told.extend(parser.finish().err().map(Told::Error));
-    told
+use common::{Told, feed, text};
+use http::multipart::{DEFAULT_HEAD_LIMIT, Error, Event, Form, Parser};
+
+fn tell(pieces: &[&[u8]]) -> Vec<Told> {
+    feed(Parser::of_content_type(b"multipart/mixed; boundary=xy", 64).unwrap().unwrap(), pieces)
 }
 
 /// What a body tells however it is cut: whole, in two at every byte, and byte by byte.
 fn tell_anyhow(body: &[u8]) -> Vec<Told> {
-    let whole = tell(&[body], 64);
+    let whole = tell(&[body]);
     for cut in 0..=body.len() {
-        assert_eq!(tell(&[&body[..cut], &body[cut..]], 64), whole, "cut at {cut}");
+        assert_eq!(tell(&[&body[..cut], &body[cut..]]), whole, "cut at {cut}");
     }
     let bytes: Vec<&[u8]> = body.chunks(1).collect();
-    assert_eq!(tell(&bytes, 64), whole);
+    assert_eq!(tell(&bytes), whole);
     whole
 }
 
@@ -147,19 +112,24 @@ fn header_fields_have_a_bound_that_is_the_same_however_they_come() {
 
 #[test]
 fn the_boundary_is_read_from_the_content_type() {
-    let delimiter = |value: &str| {
-        let parser = Parser::of_content_type(value.as_bytes(), 64).map_err(|_| ())?;
-        Ok(parser.map(|parser| text(&parser.delimiter)))
+    // Whether what is read delimits with this boundary, and with no other.
+    let is = |value: &str, boundary: &str| {
+        let parser = Parser::of_content_type(value.as_bytes(), 64).unwrap().unwrap();
+        let told = feed(parser, &[format!("--{boundary}\r\n\r\n\r\n--{boundary}--").as_bytes()]);
+        told == [part(&[]), Told::PartEnd]
     };
-    let is = |boundary: &str| Ok(Some(alloc::format!("\r\n--{boundary}--")));
-    assert_eq!(delimiter("multipart/form-data; boundary=abc"), is("abc"));
-    assert_eq!(delimiter(" Multipart/Mixed ;x=\"; boundary=no\\\"\" ; BOUNDARY=\"a b:c\"; y"), is("a b:c"));
-    assert_eq!(delimiter("multipart/mixed; flag; boundary=a;b=c"), is("a"));
-    assert_eq!(delimiter("text/plain; boundary=abc"), Ok(None));
-    assert_eq!(delimiter("multipart"), Ok(None));
+    let kind = |value: &str| Parser::of_content_type(value.as_bytes(), 64).map(|parser| parser.is_some());
+    assert!(is("multipart/form-data; boundary=abc", "abc"));
+    assert!(
+        !is("multipart/form-data; boundary=abc", "ab") && !is("multipart/form-data; boundary=abc", "abcd")
+    );
+    assert!(is(" Multipart/Mixed ;x=\"; boundary=no\\\"\" ; BOUNDARY=\"a b:c\"; y", "a b:c"));
+    assert!(is("multipart/mixed; flag; boundary=a;b=c", "a"));
+    assert_eq!(kind("text/plain; boundary=abc"), Ok(false));
+    assert_eq!(kind("multipart"), Ok(false));
     let longest = "b".repeat(70);
-    assert_eq!(delimiter(&alloc::format!("multipart/mixed; boundary={longest}")), is(&longest));
-    let too_long = alloc::format!("multipart/mixed; boundary={longest}b");
+    assert!(is(&format!("multipart/mixed; boundary={longest}"), &longest));
+    let too_long = format!("multipart/mixed; boundary={longest}b");
     for bad in [
         "multipart/mixed",
         "multipart/mixed; boundary=",
@@ -169,7 +139,7 @@ fn the_boundary_is_read_from_the_content_type() {
         "multipart/mixed; xboundary=a",
         &too_long,
     ] {
-        assert_eq!(delimiter(bad), Err(()), "{bad}");
+        assert_eq!(kind(bad), Err(Error::Boundary), "{bad}");
     }
 }
 
@@ -191,7 +161,7 @@ fn what_a_form_frames_a_parser_takes_apart_again() {
     assert_eq!(parser.content(&event.unwrap(), &body[used..used + more]), b"payload");
     let (_, event) = parser.input(&body[used + more..]).unwrap();
     assert_eq!(event, Some(Event::PartEnd));
-    let back = &form.back()[..];
+    let back = form.back();
     assert!(parser.input(&back[back.len() - 2..]).is_ok() && parser.finish().is_ok());
     // A Content-Type that would add a line is none.
     assert!(!Form::new([0, 0], b"n", None, Some(b"a\r\nb: c")).front().windows(4).any(|at| at == b"b: c"));
