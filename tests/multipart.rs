@@ -2,6 +2,10 @@
 
 #![cfg(feature = "h1")]
 
+#[cfg(feature = "h2")]
+#[path = "common/h2_peer.rs"]
+mod h2_peer;
+
 use millstream::sim::{Link, Network, RawListener, RawSocket};
 use millstream::{Cause, Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow, Us};
 use std::cell::RefCell;
@@ -347,4 +351,35 @@ fn a_bad_request_over_http_2_ends_its_own_stream_alone() {
     assert!(
         log.states.contains(&StreamState::QosNackRemote) && log.states.contains(&StreamState::QosAckRemote)
     );
+}
+
+#[cfg(feature = "h2")]
+#[test]
+fn a_form_goes_through_a_window_smaller_than_what_stands_before_its_content() {
+    for (says, declares) in [(&b""[..], true), (b"", false), (b"hello", true), (b"hello", false)] {
+        let mut world = World::new("h2", false, Link::default());
+        let far = world.network.host("10.0.0.1");
+        let listener = world.network.listen(&far, 80).unwrap();
+        world.create("form", b"", true);
+        world.run(10);
+        let limits = h2::Limits { initial_window: 7, window: 7, ..h2::Limits::default() };
+        let mut peer = h2_peer::Peer::new(listener.accept().unwrap(), h2::Engine::server(limits));
+        for _ in 0..3 {
+            peer.serve();
+            world.run(10);
+        }
+        peer.body.clear();
+        // The client knows the window by now.
+        world.create("form", says, declares);
+        for turn in 0..100 {
+            world.run(10);
+            peer.serve();
+            assert!(peer.body.len() <= 7 * (turn + 1));
+        }
+        assert_eq!((peer.requests.len(), peer.ended.len()), (2, 2), "{:?}", world.log.borrow().cause);
+        let body = String::from_utf8_lossy(&peer.body).into_owned();
+        let boundary = body.get(..34).unwrap();
+        let wanted = format!("text/plain\r\n\r\n{}\r\n{boundary}--\r\n", String::from_utf8_lossy(says));
+        assert!(body.ends_with(&wanted) && body.matches(boundary).count() == 2, "{body}");
+    }
 }
