@@ -235,6 +235,22 @@ fn what_goes_out_in_a_form_arrives_in_one_part_in_either_version_however_long_it
     }
 }
 
+#[test]
+fn a_form_without_a_name_or_without_a_body_to_be_in_is_refused_at_once() {
+    for (keys, why) in [
+        (r#""http_method": "POST", "http_multipart_filename": "f""#, "need http_multipart_name"),
+        (r#""http_method": "GET", "http_multipart_name": "n""#, "whose request has a body"),
+    ] {
+        let policy = format!(r#"{{"s": [{{"x": {{"endpoint": "10.0.0.1", "protocol": "h1", {keys}}}}}]}}"#);
+        let network = Network::new(1);
+        let mut context =
+            Context::builder().policy(&policy).unwrap().sim(network.host("10.0.0.2")).build().unwrap();
+        let user = User { log: Log::default(), says: Vec::new(), declares: false };
+        let refused = context.with(|cx| cx.create("x", user)).unwrap_err().to_string();
+        assert!(refused.contains(why), "{refused}");
+    }
+}
+
 const PARTS: &str = "not for us\r\n--b\r\nContent-Disposition: attachment\r\nContent-Type: text/a\r\nX-A: b\r\n\r\n\
     first\r\n--bb\r\n--b\r\ncontent-type: text/b\r\n\r\n\r\n--b--\r\nnor this";
 

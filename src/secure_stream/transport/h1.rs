@@ -4,7 +4,7 @@ mod client;
 mod multipart;
 mod server;
 
-pub(super) use client::is_repeatable;
+pub(super) use client::{check, is_repeatable};
 pub(in crate::secure_stream) use multipart::{Incoming, Outgoing};
 
 use crate::context::{Context, Core};

@@ -31,9 +31,9 @@ pub(super) fn check(stream_type: &StreamType) -> Result<(), Error> {
     }
     match stream_type.protocol {
         #[cfg(feature = "h1")]
-        Some(Protocol::H1) => {}
+        Some(Protocol::H1) => h1::check(stream_type).or_else(|why| refuse(why.into()))?,
         #[cfg(feature = "h2")]
-        Some(Protocol::H2) => {}
+        Some(Protocol::H2) => h1::check(stream_type).or_else(|why| refuse(why.into()))?,
         #[cfg(feature = "mqtt")]
         Some(Protocol::Mqtt) => mqtt::check(stream_type).or_else(|why| refuse(why.into()))?,
         #[cfg(feature = "raw")]

@@ -16,6 +16,23 @@ use std::rc::Rc;
 /// Redirects that are followed in a row (RFC 9110 15.4: a client should detect loops).
 const REDIRECTS: u8 = 5;
 
+/// What must hold of a stream type before a stream of it exists.
+pub(in crate::secure_stream::transport) fn check(stream_type: &StreamType) -> Result<(), &'static str> {
+    let http = &stream_type.http;
+    let is_described = http.multipart_filename.is_some() || http.multipart_content_type.is_some();
+    if stream_type.server {
+        return Ok(());
+    }
+    // RFC 7578 4.2: a part must have a name.
+    if is_described && http.multipart_name.is_none() {
+        return Err("http_multipart_filename and http_multipart_content_type need http_multipart_name");
+    }
+    if http.multipart_name.is_some() && !has_body(method_of(stream_type, false)) {
+        return Err("http_multipart_name needs an http_method whose request has a body");
+    }
+    Ok(())
+}
+
 /// What the server cannot have acted upon may be sent again: a request without side effects, or one of whose body
 /// nothing has left though there is one (RFC 9110 9.2.2).
 pub(in crate::secure_stream::transport) fn is_repeatable(stream: &SecureStream) -> bool {
