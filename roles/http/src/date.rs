@@ -6,7 +6,8 @@ const SECONDS_PER_DAY: u64 = 86_400;
 
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 
-const MONTHS: [&str; 12] =
+/// The names of the months, as dates have them.
+pub const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// The last second that an IMF-fixdate, whose year has four digits, can name.
@@ -124,8 +125,24 @@ pub fn parse(text: &str, now: Duration) -> Option<Duration> {
     let (minute, second) = rest.split_once(':')?;
     let (day, hour) = (number(day, day.len().clamp(1, 2))?, number(hour, 2)?);
     let (minute, second) = (number(minute, 2)?, number(second, 2)?);
-    // 60: a leap second.
-    if !(1..=days_in(month, year)).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+    since_1970([year, month, day], [hour, minute, second])
+}
+
+/// The time since 1970 of a moment, as year, month and day, and hour, minute and second. `None` where there is no such
+/// moment, or it came before 1970. A second of 60 is a leap second.
+///
+/// ```
+/// use core::time::Duration;
+///
+/// let moment = millstream_http::date::since_1970([1994, 11, 6], [8, 49, 37]);
+/// assert_eq!(moment, Some(Duration::from_secs(784_111_777)));
+/// assert_eq!(millstream_http::date::since_1970([1994, 2, 29], [0, 0, 0]), None);
+/// ```
+pub fn since_1970([year, month, day]: [u64; 3], [hour, minute, second]: [u64; 3]) -> Option<Duration> {
+    if !(1..=12).contains(&month) || !(1..=days_in(month, year)).contains(&day) {
+        return None;
+    }
+    if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
     let days = days_since_1970(year, month, day)?;
