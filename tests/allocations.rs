@@ -150,17 +150,19 @@ impl StreamHandler for Asking {
     }
 }
 
-/// Rounds of a client stream and a server stream in one context.
-fn streams(method: &str) -> usize {
+/// Rounds of a client stream and a server stream in one context, with what else the client's policy says, and the cookies
+/// that there are.
+fn streams(method: &str, policy: &str, cookies: &[u8]) -> usize {
     let (server, port) = echo_server();
     drop(server);
     let policy = format!(
-        r#"{{ "s": [ {}, {{ "client": {{ "endpoint": "127.0.0.1", "port": {port}, "protocol": "h1", "opportunistic": true,
+        r#"{{ "s": [ {}, {{ "client": {{ "endpoint": "127.0.0.1", "port": {port}, "protocol": "h1", "opportunistic": true, {policy}
             "http_method": "{method}", "http_url": "/${{page}}", "metadata": [ {{ "agent": "user-agent:" }}, {{ "page": "" }} ] }} }} ] }}"#,
         SERVER.replace("\"port\": 0", &format!("\"port\": {port}"))
     );
     let mut context = Context::builder().policy(&policy).unwrap().app(0_u32).build().unwrap();
     context.with(|cx| {
+        cx.cookies_import(cookies);
         cx.create("server", Echo::default()).unwrap();
         cx.create("client", Asking { is_post: method == "POST", good: false }).unwrap();
     });
@@ -215,8 +217,14 @@ fn a_request_allocates_nothing_in_the_steady_state() {
         let mut peer = Peer::new(port, request, answer);
         assert_eq!(allocations(|| peer.exchange(&mut context)), 0, "a server stream, {what}");
     }
-    assert_eq!(streams("GET"), 0, "a client and a server stream, GET");
-    assert_eq!(streams("POST"), 0, "a client and a server stream, POST");
+    for method in ["GET", "POST"] {
+        assert_eq!(streams(method, "", b""), 0, "a client and a server stream, {method}");
+    }
+    let cookies = b"127.0.0.1\tFALSE\t/\tFALSE\t0\ta\t1\n127.0.0.1\tFALSE\t/a\tFALSE\t0\tb\t2";
+    for (what, cookies) in [("without", &b""[..]), ("with", cookies)] {
+        let allocations = streams("GET", r#""http_cookies": true,"#, cookies);
+        assert_eq!(allocations, 0, "streams that keep cookies, {what} some");
+    }
 
     let mut context = Context::builder().build().unwrap();
     let info = ListenInfo::new(Address::Ip("127.0.0.1:0".parse().unwrap()), ServerRole::H1);

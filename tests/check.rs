@@ -98,10 +98,10 @@ fn json_has_the_diagnostics_field_by_field() {
 fn keys_are_listed_with_what_is_not_in_force() {
     let (status, all, _) = millstream(&["check", "--keys"], b"");
     assert_eq!((status, all.lines().count()), (0, millstream::policy::keys().count()));
-    let text = r#"{"s":[{"a":{"endpoint":"b","protocol":"h1","http_cookies":true}}]}"#;
+    let text = r#"{"s":[{"a":{"endpoint":"b","protocol":"h1","urgent_tx":true}}]}"#;
     let (status, out, _) = millstream(&["check", "--keys", "-"], text.as_bytes());
     assert_eq!(status, 0);
-    assert!(out.contains("-: parsed, not yet in force: http_cookies\n"), "{out}");
+    assert!(out.contains("-: parsed, not yet in force: urgent_tx\n"), "{out}");
     assert_eq!(out.lines().filter(|line| line.contains(" in force ")).count(), 3, "{out}");
 }
 

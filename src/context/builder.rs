@@ -273,6 +273,8 @@ impl ContextBuilder {
             out_head: Head::new(),
             system: System::new(!self.notifiers.0.is_empty()),
             blobs: crate::system::Blobs::default(),
+            #[cfg(feature = "h1")]
+            cookies: crate::secure_stream::cookies::CookieJar::default(),
             app: self.app,
             stopping: false,
             ending: false,

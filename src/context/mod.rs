@@ -135,6 +135,8 @@ pub(crate) struct Core {
     pub(crate) out_head: Head,
     pub(crate) system: crate::system::System,
     pub(crate) blobs: crate::system::Blobs,
+    #[cfg(feature = "h1")]
+    pub(crate) cookies: crate::secure_stream::cookies::CookieJar,
     #[cfg(feature = "tls")]
     pub(crate) tls: crate::tls_identity::Identities,
     pub(crate) app: Option<Box<dyn Any>>,

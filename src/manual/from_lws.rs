@@ -51,6 +51,7 @@
 //! | `lws_ss_validity_confirm`, `lws_validity_confirmed` | `validity_confirm`, `wsi_validity_confirm` |
 //! | `lws_system_ops_t.attach`, notifiers | `Remote::attach_at`, `attach`; `system_notifier` |
 //! | `LWSSS_FLAG_PERF_JSON`, `detailed_latency_cb` | `RxFlags::is_perf_json`, `latency` of the builder |
+//! | `http_nsc_filepath` of `lws_context_creation_info` | `cookies_import`, `cookies_export`: where the file is, is the application's to know |
 //! | `lws_ss_state_name` | `StreamState`'s `Display` |
 //! | `lws_ss_get_context`, `lws_ss_to_user_object` | not needed: a callback has `cx` and `self` |
 //!

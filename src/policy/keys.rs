@@ -561,7 +561,7 @@ pub(super) static STREAM_TYPE: &[Entry<StreamType>] = &[
         "incoming multipart: one message per part",
     ),
     S.flag("http_www_form_urlencoded", |t| &mut t.http.www_form_urlencoded, "payload is a form"),
-    S.flag("http_cookies", |t| &mut t.http.cookies, "cookies are kept and sent").later(),
+    S.flag("http_cookies", |t| &mut t.http.cookies, "cookies are kept and sent"),
     S.flag(
         "nghttp2_quirk_end_stream",
         |t| &mut t.http.nghttp2_quirk_end_stream,

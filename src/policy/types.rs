@@ -267,7 +267,8 @@ pub struct Http {
     pub multipart_ss_in: bool,
     /// `http_www_form_urlencoded`: payload is a form.
     pub www_form_urlencoded: bool,
-    /// `http_cookies`: cookies are kept and sent.
+    /// `http_cookies`: cookies are kept and sent, as RFC 6265 says. All streams of a context share one jar; without a list
+    /// of public suffixes, a domain of one label is taken for one, and those of more (`co.uk`) are not known.
     pub cookies: bool,
     /// `nghttp2_quirk_end_stream`: this h2 peer answers only after `END_STREAM`.
     pub nghttp2_quirk_end_stream: bool,

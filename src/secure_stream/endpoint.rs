@@ -79,6 +79,14 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
+impl Endpoint {
+    /// The name or address that it was given by; `localhost` of a Unix socket.
+    #[cfg(feature = "h1")]
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+}
+
 /// Fills a stream's metadata into a template. A value that is declared but not set is empty.
 pub(crate) fn expand(
     template: &Template,

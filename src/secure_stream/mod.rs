@@ -6,6 +6,8 @@
 mod access;
 
 mod connect;
+#[cfg(feature = "h1")]
+pub(crate) mod cookies;
 mod credit;
 mod endpoint;
 mod fall_back;

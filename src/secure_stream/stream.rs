@@ -61,6 +61,9 @@ pub(crate) struct SecureStream {
     pub(crate) txn: Transaction,
     /// Where the last attempt led; kept while no metadata can change it.
     pub(crate) endpoint: Option<Rc<Endpoint>>,
+    /// What the last request was for, where cookies are kept.
+    #[cfg(feature = "h1")]
+    pub(super) asked: Option<Box<super::transport::Asked>>,
     pub(crate) cause: Option<Box<Cause>>,
     pub(crate) server: Option<Box<Server>>,
     /// The server, or the sink, that accepted this stream.
@@ -91,6 +94,8 @@ impl SecureStream {
             metadata: Metadata::default(),
             txn: Transaction::default(),
             endpoint: None,
+            #[cfg(feature = "h1")]
+            asked: None,
             cause: None,
             server: None,
             parent: None,

@@ -1,10 +1,12 @@
 //! Streams over HTTP/1.1 and HTTP/2: a transaction is a request and its response; metadata are headers.
 
 mod client;
+mod cookies;
 mod multipart;
 mod server;
 
 pub(super) use client::{check, is_repeatable};
+pub(in crate::secure_stream) use cookies::Asked;
 pub(in crate::secure_stream) use multipart::{Incoming, Outgoing};
 
 use crate::context::{Context, Core};

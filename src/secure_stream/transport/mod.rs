@@ -10,7 +10,7 @@ mod raw;
 mod ws;
 
 #[cfg(feature = "h1")]
-pub(super) use h1::{Incoming, Outgoing};
+pub(super) use h1::{Asked, Incoming, Outgoing};
 
 use super::endpoint::Endpoint;
 use super::metadata::Metadata;

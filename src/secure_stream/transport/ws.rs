@@ -102,6 +102,7 @@ impl Core {
     /// The server has granted it.
     fn ws_connected(&mut self, id: StreamId, wsi: WsiId, head: &Head) {
         self.note_response(wsi);
+        self.h1_keep_cookies(id, head);
         let Ok(stream) = self.live_mut(id) else { return };
         let stream_type = Rc::clone(&stream.stream_type);
         take_mapped(head, &stream_type, &mut stream.metadata);
@@ -140,6 +141,7 @@ impl Core {
     /// Any other response is what it is to a plain request (RFC 6455 4.1), but for one thing: none is a good one.
     fn ws_refused(&mut self, id: StreamId, wsi: WsiId, head: &Head) {
         let Some(status) = head.status().filter(|status| !status.is_informational()) else { return };
+        self.h1_keep_cookies(id, head);
         let Ok(stream) = self.live(id) else { return };
         let http = &stream.stream_type.http;
         let moved = matches!(status.code(), 301 | 302 | 303 | 307 | 308) && head.get("location").is_some();

@@ -188,6 +188,9 @@ impl Core {
         expanded?;
         push_mapped(head, &stream_type, &stream.metadata, stream.txn.outgoing.is_some());
         self.h1_push_auth(head, &stream_type);
+        if stream_type.http.cookies {
+            self.h1_push_cookies(id, head, &endpoint);
+        }
         let Ok(stream) = self.live(id) else { return Err(Cause::by_us()) };
         let body = if has_body(method) { self.h1_body(head, stream, &stream_type) } else { BodyLength::None };
         Ok((endpoint, body))
@@ -263,6 +266,7 @@ impl Core {
             return;
         }
         self.note_response(wsi);
+        self.h1_keep_cookies(id, head);
         let after = self.h1_retry_after(status, head);
         let Ok(stream) = self.live_mut(id) else { return };
         let stream_type = Rc::clone(&stream.stream_type);
