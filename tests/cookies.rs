@@ -28,13 +28,14 @@ fn policy() -> String {
         r#"{{"retry": [{{"once": {{"backoff": [1000], "conceal": 0, "jitterpc": 0}}}}],
         "certs": [{{"cert": "{cert}"}}, {{"key": "{key}"}}], "trust_stores": [{{"name": "ours", "stack": ["cert"]}}],
         "s": [
-            {{"serve_h2": {{{server}, "port": 82, "protocol": "h2"}}}},
+            {{"serve_h2": {{{server}, "port": 82, "protocol": "h2", "ws_subprotocol": "chat"}}}},
             {{"serve_tls": {{{server}, "port": 443, "protocol": "h2", {tls}}}}},
             {{"get": {{{get}, "protocol": "h1", "allow_redirects": true}}}},
             {{"get_h2": {{{get}, "protocol": "h2", "port": 82}}}},
             {{"get_tls": {{{get}, "protocol": "h1", {over_tls}}}}},
             {{"get_h2_tls": {{{get}, "protocol": "h2", {over_tls}}}}},
             {{"socket": {{{to}, "protocol": "ws", "ws_subprotocol": "chat", "http_cookies": true}}}},
+            {{"socket_h2": {{{to}, "port": 82, "protocol": "ws", "ws_subprotocol": "chat", "ws_over_h2": true, "http_cookies": true}}}},
             {{"plain": {{{to}, "protocol": "h1", "http_method": "GET"}}}}]}}"#
     )
 }
@@ -55,14 +56,16 @@ impl StreamHandler for Server {
     }
 
     fn state(&mut self, cx: &mut Cx<'_>, me: StreamId, state: StreamState, _: u32) -> Flow {
-        if state == StreamState::ServerTxn {
+        if matches!(state, StreamState::ServerTxn | StreamState::ServerUpgrade) {
             let text = |name| String::from_utf8(cx.metadata(me, name).unwrap_or_default().to_vec()).unwrap();
             let mut served = self.0.borrow_mut();
             served.asked.push((text("path"), text("cookie")));
             if let Some(set) = served.sets.pop() {
                 cx.set_metadata(me, "sets", set).unwrap();
             }
-            cx.request_tx_len(me, 0).unwrap();
+            if state == StreamState::ServerTxn {
+                cx.request_tx_len(me, 0).unwrap();
+            }
         }
         Flow::Ok
     }
@@ -285,6 +288,8 @@ fn a_websocket_is_asked_for_with_cookies_and_its_answer_sets_them_granted_or_not
     assert_eq!(world.fetch("socket", "example.com/socket", &["c=3"])[0].1, "a=1; b=2");
     assert!(world.states.borrow().contains(&StreamState::Connected), "{:?}", world.states.borrow());
     assert_eq!(world.sent("get", "example.com/"), "a=1; b=2; c=3");
+    assert_eq!(world.sent("socket_h2", "example.com/"), "a=1; b=2; c=3");
+    assert!(world.states.borrow().contains(&StreamState::Connected), "{:?}", world.states.borrow());
 }
 
 #[test]
