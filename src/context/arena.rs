@@ -2,21 +2,28 @@
 
 use slab::Slab;
 use std::fmt;
+use std::num::NonZeroU32;
 
-/// Index and generation: the form that every id of the library has, also as the poller's token.
+/// Index and generation: the form that every id of the library has, also as the poller's token. There is no generation 0, so
+/// that an `Option` of an id is no larger than the id: rows are full of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
     index: u32,
-    generation: u32,
+    generation: NonZeroU32,
 }
 
 impl Key {
     pub(crate) const fn to_token(self) -> u64 {
-        (self.generation as u64) << 32 | self.index as u64
+        (self.generation.get() as u64) << 32 | self.index as u64
     }
 
     pub(crate) const fn from_token(token: u64) -> Self {
-        Self { index: token as u32, generation: (token >> 32) as u32 }
+        let generation = match NonZeroU32::new((token >> 32) as u32) {
+            Some(generation) => generation,
+            // Of nobody: no token was ever made so.
+            None => NonZeroU32::MAX,
+        };
+        Self { index: token as u32, generation }
     }
 }
 
@@ -65,7 +72,7 @@ pub(crate) use id;
 pub(crate) struct Arena<I, T> {
     /// `None` marks a slot that has used up its generations and is never handed out again.
     rows: Slab<Option<T>>,
-    generations: Vec<u32>,
+    generations: Vec<NonZeroU32>,
     len: usize,
     of: std::marker::PhantomData<fn() -> I>,
 }
@@ -78,10 +85,10 @@ impl<I: From<Key> + Into<Key>, T> Arena<I, T> {
     pub(crate) fn insert(&mut self, value: T) -> I {
         let index = self.rows.insert(Some(value));
         if index >= self.generations.len() {
-            self.generations.resize(index + 1, 0);
+            self.generations.resize(index + 1, NonZeroU32::MIN);
         }
         self.len += 1;
-        let generation = self.generations.get(index).copied().unwrap_or(0);
+        let generation = self.generations.get(index).copied().unwrap_or(NonZeroU32::MIN);
         I::from(Key { index: index as u32, generation })
     }
 
@@ -128,7 +135,7 @@ impl<I: From<Key> + Into<Key>, T> Arena<I, T> {
 /// Values that lie beside the rows of an [`Arena`], under the same ids: user code beside what the library owns.
 #[derive(Debug)]
 pub(crate) struct Beside<I, T> {
-    slots: Vec<Option<(u32, T)>>,
+    slots: Vec<Option<(NonZeroU32, T)>>,
     len: usize,
     of: std::marker::PhantomData<fn() -> I>,
 }
@@ -179,6 +186,15 @@ mod tests {
 
     use crate::WsiId as RowId;
 
+    fn key(index: u32, generation: u32) -> Key {
+        Key { index, generation: NonZeroU32::new(generation).unwrap() }
+    }
+
+    #[test]
+    fn an_id_that_may_be_none_takes_no_more_than_one_that_is_there() {
+        assert_eq!((size_of::<RowId>(), size_of::<Option<RowId>>()), (8, 8));
+    }
+
     #[test]
     fn an_old_id_never_finds_the_next_tenant_of_its_slot() {
         let mut rows: Arena<RowId, &str> = Arena::new();
@@ -197,9 +213,9 @@ mod tests {
         let mut rows: Arena<RowId, u8> = Arena::new();
         let first = rows.insert(1);
         rows.remove(first);
-        rows.generations[0] = u32::MAX;
+        rows.generations[0] = NonZeroU32::MAX;
         let last = rows.insert(2);
-        assert_eq!(last.0.generation, u32::MAX);
+        assert_eq!(last.0.generation, NonZeroU32::MAX);
         assert_eq!(rows.remove(last), Some(2));
         assert_eq!(rows.get(last), None);
         let next = rows.insert(3);
@@ -210,15 +226,15 @@ mod tests {
 
     #[test]
     fn tokens_carry_the_whole_key() {
-        let key = Key { index: 7, generation: 9 };
+        let key = key(7, 9);
         assert_eq!(Key::from_token(key.to_token()), key);
     }
 
     #[test]
     fn what_lies_beside_a_row_is_not_found_by_another_generation() {
         let mut beside: Beside<RowId, &str> = Beside::new();
-        let old = RowId(Key { index: 3, generation: 0 });
-        let new = RowId(Key { index: 3, generation: 1 });
+        let old = RowId(key(3, 1));
+        let new = RowId(key(3, 2));
         beside.insert(old, "old");
         assert_eq!(beside.get_mut(new), None);
         assert_eq!(beside.remove(new), None);

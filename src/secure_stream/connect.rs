@@ -48,7 +48,7 @@ impl Core {
     /// would keep the loop to itself; it has the next moment, and the others are served in between.
     fn waits_for_next_moment(&mut self, id: StreamId) -> bool {
         let now = self.now;
-        if !self.live(id).is_ok_and(|stream| stream.attempted == Some(now)) {
+        if !self.live(id).is_ok_and(|stream| stream.attempted == now) {
             return false;
         }
         self.retry_at(id, now.saturating_add(Duration::from_micros(1)));
@@ -83,7 +83,7 @@ impl Core {
         let now = self.now;
         let Ok(stream) = self.live_mut(id) else { return };
         stream.doing = Doing::Attempting;
-        stream.attempted = Some(now);
+        stream.attempted = now;
         stream.txn = super::transaction::Transaction { tx_len: stream.txn.tx_len, ..Default::default() };
         stream.metadata.clear_from_peer();
         self.tell(id, StreamState::Connecting);

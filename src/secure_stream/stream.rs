@@ -49,8 +49,8 @@ pub(crate) struct SecureStream {
     pub(crate) wants_tx: bool,
     /// Failed attempts since the last CONNECTED, or since the application asked.
     pub(crate) retry: u16,
-    /// When the last attempt began.
-    pub(crate) attempted: Option<Us>,
+    /// When the last attempt began; before the first, a time that never comes.
+    pub(crate) attempted: Us,
     /// Transactions so far.
     pub(crate) ordinal: u32,
     /// What the peer may send in each transaction before the application grants more; 0 leaves that to the library.
@@ -86,7 +86,7 @@ impl SecureStream {
             dying: false,
             wants_tx: false,
             retry: 0,
-            attempted: None,
+            attempted: Us::from_us(u64::MAX),
             ordinal: 0,
             manual_tx_credit: 0,
             wsi: None,
