@@ -214,7 +214,7 @@ fn each_step_is_measured_and_printed_in_nine_columns() {
     }
     let read =
         latencies.borrow().iter().rev().find(|latency| latency.kind == LatencyKind::Read).copied().unwrap();
-    assert_eq!((read.actual, read.requested), (5, 32 * 1024));
+    assert_eq!((read.actual, read.requested), (5, 64 * 1024));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! The buffers that every connection borrows while it is being served, and none keeps.
 
 use crate::http::Head;
+use crate::wsi::Burst;
 
-/// Bytes read from a socket at a time: a message of 16 KiB and its framing come in one.
-pub(crate) const RX_SIZE: usize = 32 * 1024;
+/// Bytes read from a socket at a time: as much as a connection may read in a turn.
+pub(crate) const RX_SIZE: usize = 64 * 1024;
 
 /// The same where they are ciphertext: about as much as a TLS record holds (RFC 8446 5.1), and TLS takes at a time.
 #[cfg(feature = "tls")]
@@ -32,6 +33,8 @@ pub(crate) struct Scratch {
     pub(crate) plain: Vec<u8>,
     /// What goes out: fronts, room, payload, room.
     pub(crate) tx: Vec<u8>,
+    /// What of that the connection in service has still to send.
+    pub(crate) burst: Burst,
     /// What TLS made of that.
     pub(crate) cipher: Vec<u8>,
     /// One datagram; empty until there is a socket for them.
@@ -52,6 +55,7 @@ impl Scratch {
             #[cfg(not(feature = "tls"))]
             plain: Vec::new(),
             tx: vec![0; FRONT_ROOM + PREFIX_ROOM + TX_SIZE + SUFFIX_ROOM],
+            burst: Burst::default(),
             cipher: Vec::new(),
             datagram: Vec::new(),
             head: Head::new(),

@@ -245,7 +245,7 @@ impl Core {
             && wsi.unsent.is_empty()
             && wsi.front.is_empty()
             && wsi.rest.is_empty()
-            && !wsi.flags.any(Flags::EOF | Flags::READ_CLOSED);
+            && !wsi.flags.any(Flags::EOF | Flags::READ_CLOSED | Flags::IN_BURST);
         let key = wsi.rare.as_ref().and_then(|rare| rare.pool_key.clone());
         let Some(key) = key.filter(|_| reusable && most < POOLED && !idle.is_zero()) else {
             wsi.binding = Binding::None;

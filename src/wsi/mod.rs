@@ -5,6 +5,7 @@
 //! phase and direction: `connect`, `tls`, `read`, `write`, `close`.
 
 mod adopt;
+mod burst;
 mod child;
 mod close;
 mod connect;
@@ -22,6 +23,7 @@ mod udp;
 mod validity;
 mod write;
 
+pub(crate) use burst::Burst;
 pub(crate) use child::Family;
 pub(crate) use close::Closing;
 pub use connect::{ClientInfo, ClientRole, Target};
@@ -109,6 +111,8 @@ impl Flags {
     pub(crate) const UNDECIDED: u32 = 1 << 16;
     /// The peer has said that it did nothing about our request.
     pub(crate) const UNSEEN: u32 = 1 << 17;
+    /// What it has to send stands in the loop's buffer.
+    pub(crate) const IN_BURST: u32 = 1 << 18;
 
     pub(crate) const fn has(self, bits: u32) -> bool {
         self.0 & bits == bits

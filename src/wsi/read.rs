@@ -5,13 +5,13 @@ use super::{Binding, Flags, WsiId, WsiState};
 use crate::cause::{Cause, Phase};
 #[cfg(feature = "tls")]
 use crate::context::scratch::CIPHER_SIZE;
-use crate::context::scratch::Scratch;
+use crate::context::scratch::{RX_SIZE, Scratch};
 use crate::context::{Context, Core};
 use crate::role::Role;
 use std::io::ErrorKind;
 
 /// What one connection may read in one turn of the loop before the others have theirs.
-pub(super) const RX_BUDGET: usize = 64 * 1024;
+pub(super) const RX_BUDGET: usize = RX_SIZE;
 
 /// What a read of the socket came to.
 enum Got {
@@ -28,6 +28,7 @@ impl Context {
             return debug_assert!(false, "nobody is served while another is");
         };
         serve(self, &mut scratch);
+        debug_assert!(scratch.burst.is_empty(), "what one has to say is not left to the next");
         self.scratch = Some(scratch);
     }
 

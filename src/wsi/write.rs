@@ -1,10 +1,11 @@
-//! The way out: binding, role, TLS, socket. Small payloads of a turn go out in one write, others in one for each callback;
-//! what the socket does not take is finished before the next callback.
+//! The way out: binding, role, TLS, socket. The payloads of a turn go out in as few writes as there can be; what the socket
+//! does not take is finished before the next callback.
 
+use super::burst::Part;
 use super::{Flags, Wait, WsiId, WsiState};
 use crate::LatencyKind;
 use crate::cause::{Cause, Phase};
-use crate::context::scratch::{FRONT_ROOM, PREFIX_ROOM, SUFFIX_ROOM, Scratch, TX_SIZE};
+use crate::context::scratch::{SUFFIX_ROOM, Scratch, TX_SIZE};
 use crate::context::{Context, Core, us};
 use crate::role::Framed;
 use crate::secure_stream::{Tx, TxFlow, TxState};
@@ -16,11 +17,8 @@ const TX_BUDGET: usize = 64 * 1024;
 /// What a tx callback counts for at least: one that sends nothing and asks again takes time all the same.
 const TX_LEAST: usize = 1024;
 
-/// A frame that is no longer than this waits in front of what may come behind it: copying it costs less than a write.
-const HELD_MOST: usize = 2048;
-
-/// So much in front is worth a write, and fills a TLS record.
-const FRONT_FULL: usize = 14 * 1024;
+/// So much is worth a write, whatever may come behind it.
+const BURST_FULL: usize = 48 * 1024;
 
 impl Core {
     /// A tx callback when the way is clear.
@@ -51,13 +49,6 @@ impl Core {
                 self.schedule(id);
             }
         }
-    }
-
-    /// What is in front can wait, and nothing else is to be sent.
-    fn is_held_back(&self, id: WsiId) -> bool {
-        self.wsis.get(id).is_none_or(|wsi| {
-            wsi.front.len() < FRONT_FULL && wsi.unsent.is_empty() && !wsi.flags.has(Flags::WANT_TX)
-        })
     }
 
     /// Sends what is left over. True when nothing is.
@@ -98,10 +89,13 @@ impl Core {
         }
     }
 
-    /// One write; the rest is kept. Nothing is unsent when this is called.
+    /// One write; the rest is kept, behind what has not been sent before.
     fn send(&mut self, id: WsiId, bytes: &[u8]) {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
         let Some(socket) = &mut wsi.socket else { return };
+        if wsi.unsent_at < wsi.unsent.len() {
+            return wsi.unsent.extend_from_slice(bytes);
+        }
         let sent = loop {
             match socket.write(bytes) {
                 Ok(sent) => break sent,
@@ -138,15 +132,6 @@ impl Core {
     }
 }
 
-/// Copies `pieces` into `place`, one behind the other.
-fn put(mut place: &mut [u8], pieces: [&[u8]; 2]) {
-    for piece in pieces {
-        let Some((to, rest)) = place.split_at_mut_checked(piece.len()) else { return };
-        to.copy_from_slice(piece);
-        place = rest;
-    }
-}
-
 impl Context {
     /// Sends whatever can be sent: leftovers, TLS's own, fronts, and payload that the binding is asked for.
     pub(crate) fn write_turn(&mut self, id: WsiId, scratch: &mut Scratch) {
@@ -164,39 +149,39 @@ impl Context {
         let mut budget = TX_BUDGET;
         loop {
             if !self.core.send_unsent(id) || !self.flush_tls(id, scratch) {
-                return;
+                break;
             }
-            let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+            let Some(wsi) = self.core.wsis.get_mut(id) else { break };
             if !wsi.flags.has(Flags::WRITABLE) {
                 // What can only be read never says that it can be written, and does not have to.
                 if wsi.state() == WsiState::Flushing && wsi.front.is_empty() && !wsi.is_tls() {
                     self.flushed(id);
                 }
-                return;
+                break;
             }
             let asked = wsi.flags.has(Flags::WANT_TX) && wsi.state() == WsiState::Open;
-            let in_front = wsi.front.len();
-            if asked && budget > 0 && in_front < FRONT_FULL {
+            let held = wsi.front.len() + scratch.burst.len();
+            if asked && budget > 0 && held < BURST_FULL {
                 if !self.settle() {
-                    return;
+                    break;
                 }
-                let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+                let Some(wsi) = self.core.wsis.get_mut(id) else { break };
                 wsi.flags.clear(Flags::WANT_TX);
-                let sent = self.ask_and_send(id, scratch);
+                let sent = self.ask_and_frame(id, scratch);
                 budget = budget.saturating_sub(sent.max(TX_LEAST));
-                if more_follows && self.core.is_held_back(id) {
-                    return;
-                }
-            } else if more_follows && in_front < FRONT_FULL {
+            } else if more_follows && held < BURST_FULL {
                 return;
-            } else if in_front > 0 {
-                self.send_front(id, scratch);
+            } else if held > 0 {
+                self.send_held(id, scratch);
             } else if !asked {
                 wsi.flags.clear(Flags::WANT_FLUSH);
                 return self.all_sent(id, scratch);
             } else {
                 return;
             }
+        }
+        if !scratch.burst.is_empty() {
+            self.send_held(id, scratch);
         }
     }
 
@@ -218,11 +203,11 @@ impl Context {
         }
     }
 
-    /// The binding fills the buffer, the role frames it in place, and one write sends it with what is in front of it.
-    fn ask_and_send(&mut self, id: WsiId, scratch: &mut Scratch) -> usize {
+    /// The binding fills the buffer, and the role frames it in place. Says how much there is more to send.
+    fn ask_and_frame(&mut self, id: WsiId, scratch: &mut Scratch) -> usize {
         let Some(wsi) = self.core.wsis.get_mut(id) else { return 0 };
         let room = wsi.role.tx_room().min(TX_SIZE as u64) as usize;
-        let at = FRONT_ROOM.max(wsi.front.len()) + PREFIX_ROOM;
+        let at = scratch.burst.place(wsi.front.len());
         let needed = at + TX_SIZE + SUFFIX_ROOM;
         if scratch.tx.len() < needed {
             scratch.tx.resize(needed, 0);
@@ -235,26 +220,22 @@ impl Context {
         let flow = self.ask_tx(id, &mut Tx::new(payload, &mut state));
         let measured =
             measured.map(|(waited, before)| (waited, us(self.core.plat.now().saturating_sub(before))));
-        let sent = match flow {
-            TxFlow::Send => self.send_framed(id, &mut buffer, at, state, scratch),
+        let added = match flow {
+            TxFlow::Send => self.frame(id, &mut buffer, at, state, scratch),
             TxFlow::DontSend | TxFlow::DisconnectMe | TxFlow::DestroyMe => 0,
         };
         if let Some((waited, callback)) = measured {
-            let unsent =
-                self.core.wsis.get(id).map_or(0, |wsi| wsi.unsent.len().saturating_sub(wsi.unsent_at));
-            let sizes = [sent.saturating_sub(unsent), sent];
-            self.core.latency_of_payload(LatencyKind::Write, waited, callback, sizes);
+            self.core.latency_of_payload(LatencyKind::Write, waited, callback, [added, added]);
         }
         scratch.tx = buffer;
-        sent
+        added
     }
 
-    /// Puts prefix and suffix around the payload at `at` and the fronts before it, and sends all in one write; or puts it
-    /// behind the fronts when it is small.
-    fn send_framed(
+    /// Puts prefix and suffix around the payload at `at`, and the fronts before it: one more piece of the burst.
+    fn frame(
         &mut self,
         id: WsiId,
-        buffer: &mut [u8],
+        buffer: &mut Vec<u8>,
         at: usize,
         state: TxState,
         scratch: &mut Scratch,
@@ -263,47 +244,36 @@ impl Context {
         let payload = buffer.get_mut(at..at + len).unwrap_or_default();
         let Some(framed) = self.role_frame(id, payload, state, scratch) else { return 0 };
         let Some(wsi) = self.core.wsis.get_mut(id) else { return 0 };
+        wsi.flags.set(Flags::WANT_FLUSH);
         let Framed { prefix, prefix_len, suffix, keep } = framed;
-        let (prefix, suffix, len) = if keep {
-            (prefix.get(..prefix_len).unwrap_or_default(), suffix, len)
-        } else {
-            (&[][..], &[][..], 0)
-        };
-        let (before, after) = (wsi.front.len() + prefix.len(), len + suffix.len());
-        if prefix.len() + after <= HELD_MOST {
-            self.core.spares.lend(&mut wsi.front);
-            for piece in [prefix, buffer.get(at..at + len).unwrap_or_default(), suffix] {
-                wsi.front.extend_from_slice(piece);
-            }
-            wsi.flags.set(Flags::WANT_FLUSH);
-            self.framed_sent(id, scratch);
-            return prefix.len() + after;
+        let before = scratch.burst.len();
+        if keep {
+            wsi.flags.set(Flags::IN_BURST);
+            let heads = [&wsi.front[..], prefix.get(..prefix_len).unwrap_or_default()];
+            scratch.burst.push(buffer, &Part { heads, at, len, suffix });
+            self.core.spares.take_back(&mut wsi.front);
         }
-        let mut front = std::mem::take(&mut wsi.front);
-        if let Some(start) = at.checked_sub(before) {
-            let whole = buffer.get_mut(start..at + after).unwrap_or_default();
-            let (heads, rest) = whole.split_at_mut(before.min(whole.len()));
-            put(heads, [&front, prefix]);
-            put(rest.get_mut(len..).unwrap_or_default(), [suffix, &[]]);
-            if !whole.is_empty() {
-                self.send_plain(id, whole, scratch);
-            }
-        } else {
-            // A head beyond all expectation: the payload is copied behind it.
-            for piece in [prefix, buffer.get(at..at + len).unwrap_or_default(), suffix] {
-                front.extend_from_slice(piece);
-            }
-            self.send_plain(id, &front, scratch);
-        }
-        self.core.spares.take_back(&mut front);
         self.framed_sent(id, scratch);
-        before + after
+        scratch.burst.len() - before
     }
 
-    fn send_front(&mut self, id: WsiId, scratch: &mut Scratch) {
+    /// One write for the burst and what is to go out behind it.
+    fn send_held(&mut self, id: WsiId, scratch: &mut Scratch) {
+        let mut burst = std::mem::take(&mut scratch.burst);
         let Some(wsi) = self.core.wsis.get_mut(id) else { return };
+        wsi.flags.clear(Flags::IN_BURST);
         let mut front = std::mem::take(&mut wsi.front);
-        self.send_plain(id, &front, scratch);
+        if burst.is_empty() {
+            self.send_plain(id, &front, scratch);
+        } else {
+            let mut buffer = std::mem::take(&mut scratch.tx);
+            if !front.is_empty() {
+                let at = burst.range().end;
+                burst.push(&mut buffer, &Part { heads: [&front, &[]], at, len: 0, suffix: &[] });
+            }
+            self.send_plain(id, buffer.get(burst.range()).unwrap_or_default(), scratch);
+            scratch.tx = buffer;
+        }
         self.core.spares.take_back(&mut front);
     }
 

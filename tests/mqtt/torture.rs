@@ -257,7 +257,7 @@ fn play(plan: Plan) -> u32 {
     }
     for _ in 0..5 {
         world.run(30);
-        let payload = vec![7; 100_000];
+        let payload = vec![7; 200_000];
         world.broker.send(&if plan.is_web {
             publish5(1 << 1, "down", Some(1), &[0x23, 0, 1], &payload)
         } else {
