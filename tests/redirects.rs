@@ -2,7 +2,7 @@
 #![cfg(feature = "h1")]
 
 use millstream::sim::{Host, Network};
-use millstream::{Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Us};
+use millstream::{Blob, Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Us};
 
 const POLICY: &str = r#"{
   "retry": [ { "once": { "backoff": [100], "conceal": 0, "jitterpc": 0 } } ],
@@ -12,7 +12,10 @@ const POLICY: &str = r#"{
     { "fail": { "endpoint": "10.0.0.1", "port": 80, "protocol": "h1", "http_method": "GET", "http_url": "/a",
         "opportunistic": true, "http_fail_redirect": true, "retry": "once" } },
     { "stay": { "endpoint": "10.0.0.1", "port": 80, "protocol": "h1", "http_method": "GET", "http_url": "/a",
-        "opportunistic": true, "retry": "once" } } ] }"#;
+        "opportunistic": true, "retry": "once" } },
+    { "secret": { "endpoint": "10.0.0.1", "port": 80, "protocol": "h1", "http_method": "GET", "http_url": "/a",
+        "opportunistic": true, "allow_redirects": true, "http_auth_header": "authorization:",
+        "http_auth_preamble": "Bearer ", "http_dsn_header": "dsn:", "retry": "once" } } ] }"#;
 
 struct Client;
 
@@ -86,4 +89,43 @@ fn a_redirect_is_a_failure_where_the_policy_says_so_and_a_refusal_by_default() {
     let (stayed, _) = told("stay", &[MOVED]);
     assert_eq!(stayed[2..5], ["CONNECTED: http status 302", "rx gone SOM", "rx  EOM"]);
     assert!(stayed[5].starts_with("QOS_NACK_REMOTE"), "{stayed:?}");
+}
+
+#[test]
+fn credentials_go_along_to_the_same_server_and_to_no_other() {
+    let network = Network::new(1);
+    let (first, other) = (network.host("10.0.0.1"), network.host("10.0.0.3"));
+    let listeners =
+        [(&first, 80), (&first, 81), (&other, 80)].map(|(host, port)| network.listen(host, port).unwrap());
+    let near = network.host("10.0.0.2");
+    let app = Vec::<String>::new();
+    let mut context = Context::builder().policy(POLICY).unwrap().app(app).sim(near).build().unwrap();
+    context.with(|cx| {
+        cx.set_blob(Blob::Auth(0), "token");
+        cx.set_blob(Blob::DeviceSerial, "serial");
+        cx.create("secret", Client).unwrap();
+    });
+    let tos = ["/b", "http://10.0.0.1/c", "http://10.0.0.1:81/d", "http://10.0.0.3/e", "http://10.0.0.1/f"];
+    let mut answers = tos.iter();
+    let (mut sockets, mut heard) = (Vec::new(), Vec::new());
+    for ms in 1..400 {
+        network.run(&mut [&mut context], Us::from_us(ms * 1000)).unwrap();
+        sockets.extend(listeners.iter().filter_map(|listener| listener.accept()));
+        for socket in &mut sockets {
+            let request = String::from_utf8_lossy(&socket.read()).into_owned();
+            if request.is_empty() {
+                continue;
+            }
+            let is_told = request.contains("authorization: Bearer token") && request.contains("dsn: serial");
+            heard.push((request.split(' ').nth(1).unwrap().to_owned(), is_told));
+            let answer = answers.next().map_or_else(
+                || FOUND.to_owned(),
+                |to| format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n"),
+            );
+            socket.write(answer.as_bytes()).unwrap();
+        }
+    }
+    let heard: Vec<_> = heard.iter().map(|(path, is_told)| (path.as_str(), *is_told)).collect();
+    let kept = [("/a", true), ("/b", true), ("/c", true)];
+    assert_eq!(heard, [&kept[..], &[("/d", false), ("/e", false), ("/f", false)]].concat());
 }

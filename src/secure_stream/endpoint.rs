@@ -29,6 +29,14 @@ pub(crate) struct Endpoint {
     port: u16,
 }
 
+impl Endpoint {
+    /// The same server, spoken to with the same protection (RFC 6454 4).
+    pub(crate) fn has_origin_of(&self, other: &Self) -> bool {
+        let of = |endpoint: &Self| (endpoint.is_tls, endpoint.port, endpoint.info.target.clone());
+        of(self) == of(other) && self.host.eq_ignore_ascii_case(&other.host)
+    }
+}
+
 /// The parts of a URL that this library has a use for.
 #[derive(Debug, PartialEq, Eq)]
 struct Url<'a> {

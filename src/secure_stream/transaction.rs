@@ -38,6 +38,8 @@ pub(crate) struct Transaction {
     pub(crate) outgoing: Option<Box<super::transport::Outgoing>>,
     /// Client: where the peer has sent us on to, and how often in a row.
     pub(crate) redirect: Option<Rc<Endpoint>>,
+    /// A redirect has led to a server of another origin.
+    pub(crate) is_elsewhere: bool,
     pub(crate) redirects: u8,
     /// Client: the response at hand is a redirect that is followed; its body is nobody's.
     pub(crate) redirecting: bool,

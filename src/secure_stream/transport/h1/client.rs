@@ -187,7 +187,10 @@ impl Core {
         });
         expanded?;
         push_mapped(head, &stream_type, &stream.metadata, stream.txn.outgoing.is_some());
-        self.h1_push_auth(head, &stream_type);
+        // RFC 9110 15.4: what was meant for the one server is not another's to know.
+        if !stream.txn.is_elsewhere {
+            self.h1_push_auth(head, &stream_type);
+        }
         if stream_type.http.cookies {
             self.h1_push_cookies(id, head, &endpoint);
         }
@@ -375,9 +378,10 @@ impl Core {
         let location = head.get("location").unwrap_or_default().to_vec();
         let followed = self.h1_follow(id, &stream_type, &location);
         match followed {
-            Ok(endpoint) => {
+            Ok((endpoint, is_elsewhere)) => {
                 let Ok(stream) = self.live_mut(id) else { return };
                 stream.txn.redirect = Some(Rc::new(endpoint));
+                stream.txn.is_elsewhere |= is_elsewhere;
                 stream.txn.redirecting = true;
                 stream.txn.fell_back = false;
                 stream.txn.as_get |= becomes_get;
@@ -391,11 +395,14 @@ impl Core {
         id: StreamId,
         stream_type: &StreamType,
         location: &[u8],
-    ) -> Result<crate::secure_stream::endpoint::Endpoint, Cause> {
+    ) -> Result<(crate::secure_stream::endpoint::Endpoint, bool), Cause> {
         let mut head = std::mem::take(&mut self.out_head);
         let built = self.h1_build_request(id, &mut head);
-        let followed =
-            built.and_then(|(from, _)| self.redirected(stream_type, &from, head.target(), location));
+        let followed = built.and_then(|(from, _)| {
+            let to = self.redirected(stream_type, &from, head.target(), location)?;
+            let is_elsewhere = !to.has_origin_of(&from);
+            Ok((to, is_elsewhere))
+        });
         self.out_head = head;
         followed
     }
