@@ -16,6 +16,9 @@ const POLICY: &str = r#"{ "s": [ { "echo": { "server": true, "endpoint": "127.0.
 /// Whoever has this much to read from us is not read from.
 const KEPT: usize = 256 * 1024;
 
+/// The same of pieces, which may be empty.
+const KEPT_PIECES: usize = 4096;
+
 /// A piece of a message that goes back.
 struct Piece {
     len: usize,
@@ -69,7 +72,7 @@ impl Kept {
     }
 
     fn may_hear(&self) -> bool {
-        self.bytes.len() < KEPT
+        self.bytes.len() < KEPT && self.pieces.len() < KEPT_PIECES
     }
 }
 
