@@ -105,3 +105,35 @@ fn the_same_code_asks_and_answers_over_either_version() {
         assert_eq!(client.counters().connected, 1);
     }
 }
+
+#[test]
+fn streams_are_no_connections_where_these_are_limited() {
+    let network = Network::new(1);
+    // The listener is one of the two.
+    let mut server = Context::builder().max_connections(2).sim(network.host("10.0.0.1")).build().unwrap();
+    let address = Address::Ip("10.0.0.1:80".parse().unwrap());
+    server.with(|cx| {
+        let accept = |_: &mut Cx<'_>, _: WsiId, _: Option<&Address>| -> Option<Box<dyn Protocol>> {
+            Some(Box::<Server>::default())
+        };
+        cx.listen(ListenInfo::new(address.clone(), ServerRole::Http), accept).unwrap();
+    });
+    let (first, second) = (Rc::default(), Rc::default());
+    let client = |host: &str, told: &Rc<RefCell<Vec<String>>>| {
+        let mut context = Context::builder().sim(network.host(host)).build().unwrap();
+        context.with(|cx| {
+            let info = ClientInfo::new(Target::Address(address.clone()), ClientRole::H2);
+            for _ in 0..3 {
+                cx.connect(&info, Client { asks: vec!["/"], told: Rc::clone(told) });
+            }
+        });
+        context
+    };
+    let mut clients = [client("10.0.0.2", &first), client("10.0.0.3", &second)];
+    let [near, far] = &mut clients;
+    network.run(&mut [&mut server, near, far], Us::from_us(1_000_000)).unwrap();
+    assert_eq!((*first.borrow()).len(), 6, "{first:?}");
+    assert!(second.borrow().is_empty(), "{second:?}");
+    network.run(&mut [&mut server, near, far], Us::from_us(20_000_000)).unwrap();
+    assert_eq!((*second.borrow()).len(), 6, "{second:?}");
+}

@@ -62,10 +62,6 @@ impl Core {
             self.h2_answer(id, stream, Status::NOT_IMPLEMENTED);
             return None;
         }
-        if self.wsis.len() >= self.max_connections {
-            self.h2_mut(id)?.engine.reset(stream, Code::REFUSED_STREAM);
-            return None;
-        }
         let mut wsi = Wsi::new(None, Role::Child(id), Binding::None, WsiState::Open);
         wsi.vhost = Some(vhost);
         let is_tunnel = protocol.is_some();
@@ -73,6 +69,7 @@ impl Core {
             wsi.flags.set(Flags::UNDECIDED);
         }
         let child = self.wsis.insert(wsi);
+        self.children += 1;
         self.families.entry(id).or_default().insert(child);
         self.role_wait(id, Wait::Nothing, Duration::ZERO);
         let h2 = self.h2_mut(id)?;
