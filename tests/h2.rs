@@ -301,6 +301,19 @@ fn a_stream_that_takes_nothing_holds_up_no_other() {
 }
 
 #[test]
+fn what_waits_for_a_stream_that_takes_nothing_is_its_window_and_no_more() {
+    let mut world = World::new(Link::default());
+    let log = Log::default();
+    let pause = Some(Duration::from_secs(2));
+    world.create("get", "1000000", Client { pause, ..Client::new("", &log) });
+    world.run(1000);
+    let (taken, sent) = (log.borrow().payload.len(), world.client.counters().rx_bytes);
+    assert!(0 < taken && taken < 40_000 && sent < 140_000, "{taken} of {sent}");
+    world.run(600_000);
+    assert_eq!((log.borrow().payload.len(), log.borrow().ends), (1_000_000, 1));
+}
+
+#[test]
 fn a_stream_that_is_destroyed_is_reset_and_its_siblings_live() {
     let mut world = World::new(Link::default());
     let (never, other) = (Log::default(), Log::default());

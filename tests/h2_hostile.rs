@@ -44,6 +44,8 @@ const WHOLE: u8 = END_STREAM | END_HEADERS;
 
 /// `GET http://10.0.0.1/b`, which is answered, by the indexes of RFC 7541 A and a literal that is not remembered.
 const GET: &[u8] = b"\x82\x86\x04\x02/b\x01\x0810.0.0.1";
+/// `GET http://10.0.0.1/h`, whose answer is a head alone, which no window holds back.
+const BARE: &[u8] = b"\x82\x86\x04\x02/h\x01\x0810.0.0.1";
 /// `POST http://10.0.0.1/n`, which is never answered.
 const POST: &[u8] = b"\x83\x86\x04\x02/n\x01\x0810.0.0.1";
 /// `GET http://10.0.0.1/e`, whose answer has no end.
@@ -77,7 +79,7 @@ struct Served {
     most: usize,
 }
 
-/// Answers `/b` with a byte, `/e` without end, and anything else never.
+/// Answers `/b` with a byte, `/h` with a head, `/e` without end, and `/n` never.
 struct Server {
     served: Rc<RefCell<Served>>,
     is_endless: bool,
@@ -112,8 +114,10 @@ impl StreamHandler for Server {
                 served.most = served.most.max(served.open);
                 let path = cx.metadata(me, "path").unwrap().to_vec();
                 self.is_endless = path == b"/e";
-                if path != b"/n" {
-                    cx.request_tx(me).unwrap();
+                match &path[..] {
+                    b"/n" => {}
+                    b"/h" => cx.request_tx_len(me, 0).unwrap(),
+                    _ => cx.request_tx(me).unwrap(),
                 }
             }
             StreamState::Disconnected => served.open -= 1,
@@ -481,14 +485,16 @@ fn a_client_that_grants_all_and_reads_nothing_is_left_at_last() {
 
 #[test]
 fn a_client_that_asks_and_reads_no_answer_is_not_listened_to_and_left_at_last() {
-    for question in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[])] {
+    let questions =
+        [(GET, frame(PING, 0, 0, &[0; 8])), (GET, frame(SETTINGS, 0, 0, &[])), (BARE, Vec::new())];
+    for (request, question) in questions {
         let mut world = World::new();
         let mut enemy = world.enemy();
         let mut nth = 0;
         for _ in 0..2000 {
             // Requests, so that the questions are not what ends it.
             while enemy.unsent.len() < 16 * 1024 {
-                enemy.unsent.extend([frame(HEADERS, WHOLE, id(nth), GET), question.clone()].concat());
+                enemy.unsent.extend([frame(HEADERS, WHOLE, id(nth), request), question.clone()].concat());
                 nth += 1;
             }
             let Ok(sent) = enemy.socket.write(&enemy.unsent) else { break };
