@@ -60,8 +60,8 @@ impl Kept {
                 break;
             }
         }
-        if self.pieces.is_empty() {
-            self.bytes.clear();
+        if self.pieces.is_empty() || self.sent >= KEPT / 2 {
+            self.bytes.drain(..self.sent);
             self.sent = 0;
         }
         TxFlow::Send
@@ -72,7 +72,7 @@ impl Kept {
     }
 
     fn may_hear(&self) -> bool {
-        self.bytes.len() < KEPT && self.pieces.len() < KEPT_PIECES
+        self.bytes.len() - self.sent < KEPT && self.pieces.len() < KEPT_PIECES
     }
 }
 

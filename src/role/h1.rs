@@ -2,7 +2,7 @@
 
 use super::{Framed, Role};
 use crate::cause::Cause;
-use crate::context::scratch::{PREFIX_ROOM, Scratch};
+use crate::context::scratch::Scratch;
 use crate::context::{Context, Core, WsiEvent};
 use crate::error::Error;
 use crate::http::{BodyLength, Method, Status};
@@ -18,13 +18,8 @@ const FIRST_EFFECTS: usize = 4;
 pub(super) fn frame(engine: &mut Engine, len: usize, is_eom: bool) -> Result<Framed, h1::EncodeError> {
     let is_eom = is_eom || engine.tx_left() == Some(len as u64);
     let frame = engine.frame(len, is_eom)?;
-    let mut prefix = [0; PREFIX_ROOM];
-    let from = frame.prefix();
-    let prefix_len = from.len().min(PREFIX_ROOM);
-    for (to, byte) in prefix.iter_mut().zip(from) {
-        *to = *byte;
-    }
-    Ok(Framed { prefix, prefix_len, suffix: frame.suffix(), keep: !frame.is_suppressed() })
+    let keep = !frame.is_suppressed();
+    Ok(Framed { suffix: frame.suffix(), keep, ..Framed::with_prefix(frame.prefix()) })
 }
 
 /// RFC 9110 6.6.1: a server with a clock says when it answered, unless the fields do already.

@@ -16,7 +16,7 @@ pub(crate) use wish::{HalfClose, StreamWish};
 
 use super::{Framed, Role};
 use crate::cause::{Cause, Phase};
-use crate::context::scratch::{PREFIX_ROOM, Scratch};
+use crate::context::scratch::Scratch;
 use crate::context::{Context, Core, SulId, WsiEvent};
 use crate::http::Head;
 use crate::wsi::{Binding, Family, Flags, Wait, WsiId, WsiState};
@@ -169,12 +169,7 @@ impl H2 {
             Err(EncodeError::Stream) => return Ok(Framed::NOTHING),
             Err(error) => return Err(error),
         };
-        let mut prefix = [0; PREFIX_ROOM];
-        let from = frame.prefix();
-        for (to, byte) in prefix.iter_mut().zip(from) {
-            *to = *byte;
-        }
-        Ok(Framed { prefix, prefix_len: from.len().min(PREFIX_ROOM), suffix: &[], keep: true })
+        Ok(Framed::with_prefix(frame.prefix()))
     }
 }
 

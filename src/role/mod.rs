@@ -65,6 +65,17 @@ impl Framed {
     const BARE: Self = Self { prefix: [0; PREFIX_ROOM], prefix_len: 0, suffix: &[], keep: true };
     #[cfg(feature = "h2")]
     const NOTHING: Self = Self { keep: false, ..Self::BARE };
+
+    /// A prefix that has room: all have.
+    #[cfg(feature = "h1")]
+    fn with_prefix(prefix: &[u8]) -> Self {
+        let mut framed = Self::BARE;
+        if let Some(place) = framed.prefix.get_mut(..prefix.len()) {
+            place.copy_from_slice(prefix);
+            framed.prefix_len = prefix.len();
+        }
+        framed
+    }
 }
 
 impl Role {

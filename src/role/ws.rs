@@ -8,7 +8,7 @@ pub(crate) use upgrade::{Asked, answer};
 
 use super::{Framed, Role};
 use crate::cause::{Cause, Phase};
-use crate::context::scratch::{PREFIX_ROOM, Scratch};
+use crate::context::scratch::Scratch;
 use crate::context::{Context, Core, WsiEvent};
 use crate::secure_stream::{RxFlags, TxState};
 use crate::wsi::{Flags, WsiId, WsiState};
@@ -79,11 +79,7 @@ impl Ws {
             Framed { keep: false, ..Framed::BARE }
         } else {
             let made = self.engine.frame(payload, piece, key)?;
-            let mut prefix = [0; PREFIX_ROOM];
-            for (to, byte) in prefix.iter_mut().zip(made.as_bytes()) {
-                *to = *byte;
-            }
-            Framed { prefix, prefix_len: made.as_bytes().len(), ..Framed::BARE }
+            Framed::with_prefix(made.as_bytes())
         };
         self.sending =
             if state.is_eom { Sending::Nothing } else { Sending::Message { is_binary, is_deflated } };

@@ -126,6 +126,9 @@ impl Core {
     /// A user takes payload again, or no more for now.
     pub(crate) fn set_rx_flow(&mut self, id: WsiId, on: bool) {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
+        if on != wsi.flags.has(Flags::RX_FLOW_OFF) {
+            return;
+        }
         if on {
             wsi.flags.clear(Flags::RX_FLOW_OFF);
         } else {

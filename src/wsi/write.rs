@@ -2,7 +2,7 @@
 //! does not take is finished before the next callback.
 
 use super::burst::Part;
-use super::{Flags, Wait, WsiId, WsiState};
+use super::{Flags, Wait, Wsi, WsiId, WsiState};
 use crate::LatencyKind;
 use crate::cause::{Cause, Phase};
 use crate::context::scratch::{SUFFIX_ROOM, Scratch, TX_SIZE};
@@ -19,6 +19,13 @@ const TX_LEAST: usize = 1024;
 
 /// So much is worth a write, whatever may come behind it.
 const BURST_FULL: usize = 48 * 1024;
+
+impl Wsi {
+    /// Bytes may wait for the socket, or in TLS.
+    fn may_be_behind(&self) -> bool {
+        self.unsent.capacity() > 0 || self.deadline.is(Wait::Send) || self.is_tls()
+    }
+}
 
 impl Core {
     /// A tx callback when the way is clear.
@@ -55,9 +62,6 @@ impl Core {
     fn send_unsent(&mut self, id: WsiId) -> bool {
         loop {
             let Some(wsi) = self.wsis.get_mut(id) else { return false };
-            if wsi.unsent.capacity() == 0 && !wsi.deadline.is(Wait::Send) {
-                return true;
-            }
             let Some(left) = wsi.unsent.get(wsi.unsent_at..).filter(|left| !left.is_empty()) else {
                 wsi.unsent_at = 0;
                 self.spares.take_back(&mut wsi.unsent);
@@ -147,8 +151,8 @@ impl Context {
 
     fn write_some(&mut self, id: WsiId, scratch: &mut Scratch, more_follows: bool) {
         let mut budget = TX_BUDGET;
-        loop {
-            if !self.core.send_unsent(id) || !self.flush_tls(id, scratch) {
+        while let Some(wsi) = self.core.wsis.get(id) {
+            if wsi.may_be_behind() && (!self.core.send_unsent(id) || !self.flush_tls(id, scratch)) {
                 break;
             }
             let Some(wsi) = self.core.wsis.get_mut(id) else { break };

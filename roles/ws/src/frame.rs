@@ -89,11 +89,27 @@ impl Prefix {
     }
 
     pub(crate) fn new(header: &FrameHeader, len: usize) -> Self {
+        let first = u8::from(header.is_final) << 7 | u8::from(header.rsv1) << 6 | u8::from(header.opcode);
+        let masked = if header.mask.is_some() { 0x80 } else { 0 };
         let mut bytes = [0; Self::LONGEST];
-        let mut room = bytes.as_mut_slice();
-        // There is room for the longest header, so writing it cannot fail.
-        let written = header.format(len as u64, &mut room).map_or(0, |()| Self::LONGEST - room.len());
-        Self { bytes, len: written as u8 }
+        let [to_first, to_len, long @ ..] = &mut bytes;
+        *to_first = first;
+        let (short, size) = match len {
+            0..126 => (len as u8, 2),
+            126..0x1_0000 => (126, 4),
+            _ => (127, 10),
+        };
+        *to_len = masked | short;
+        match size {
+            2 => {}
+            4 => long[..2].copy_from_slice(&(len as u16).to_be_bytes()),
+            _ => long[..8].copy_from_slice(&(len as u64).to_be_bytes()),
+        }
+        let Some(mask) = header.mask else { return Self { bytes, len: size } };
+        if let Some(place) = bytes.get_mut(usize::from(size)..).and_then(<[u8]>::first_chunk_mut) {
+            *place = mask;
+        }
+        Self { bytes, len: size + 4 }
     }
 }
 
