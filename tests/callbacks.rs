@@ -3,7 +3,8 @@
 
 use millstream::sim::Network;
 use millstream::{
-    Census, Context, Cx, Error, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow, Us,
+    Cause, Census, ClientInfo, ClientRole, Context, Cx, Error, Flow, Protocol, RxFlags, StreamHandler,
+    StreamId, StreamState, Target, Tx, TxFlow, Us, WsiId,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -365,6 +366,129 @@ fn a_runaway_handler_is_stopped_at_the_limit_of_the_turn_and_the_wait_is_zero() 
     world.context.service(Some(Duration::from_secs(3600))).unwrap();
     assert_eq!(world.network.now(), Us::from_us(0));
     assert!(world.log.borrow().len() > heard, "it goes on in the next turn");
+}
+
+/// Serves until a timer that is due has run, and says how many turns that took and what was heard meanwhile.
+fn turns_until_a_due_timer_has_run(world: &mut World) -> (usize, usize) {
+    let is_done = Rc::new(RefCell::new(false));
+    let done = Rc::clone(&is_done);
+    world.context.with(|cx| {
+        cx.sul_schedule(Duration::ZERO, move |_| *done.borrow_mut() = true);
+    });
+    for turn in 1..10 {
+        world.context.service(Some(Duration::ZERO)).unwrap();
+        if *is_done.borrow() {
+            return (turn, world.log.borrow().len());
+        }
+    }
+    panic!("nobody else is served, {} lines", world.log.borrow().len());
+}
+
+/// 4. However it goes on, by whatever it makes anew when the last has ended.
+#[test]
+fn a_handler_that_makes_another_of_each_that_ends_does_not_keep_the_loop_to_itself() {
+    fn heir(log: &Log, cx: &mut Cx<'_>, how: &'static str) {
+        let body = Box::new({
+            let log = Rc::clone(log);
+            move |cx: &mut Cx<'_>, me: StreamId, what: &str| {
+                match (how, what) {
+                    ("abdicates", "CREATING") => {
+                        heir(&log, cx, how);
+                        let _ = cx.destroy(me);
+                    }
+                    ("dies", "DESTROYING") | ("connects", "CONNECTING") => heir(&log, cx, how),
+                    // Stale when the context ends.
+                    ("connects", "CREATING") => drop(cx.client_connect(me)),
+                    _ => return Flow::Ok,
+                }
+                Flow::Ok
+            }
+        });
+        let id = cx.create("nowhere", Scribe { name: "heir", log: Rc::clone(log), body }).unwrap();
+        if how == "dies" {
+            cx.destroy(id).unwrap();
+        }
+    }
+    for how in ["abdicates", "dies", "connects"] {
+        let mut world = World::new();
+        let log = Rc::clone(&world.log);
+        world.context.with(|cx| heir(&log, cx, how));
+        for _ in 0..3 {
+            let before = world.log.borrow().len();
+            let (turns, heard) = turns_until_a_due_timer_has_run(&mut world);
+            assert!(turns <= 3, "{how}: {turns} turns");
+            assert!(heard > before + 5000, "{how}: it goes on all the same");
+        }
+        assert_eq!(world.context.census().illegal_states, 0);
+    }
+}
+
+/// 4. Those that have to wait hear of themselves first, and then of what they were asked for.
+#[test]
+fn a_stream_that_has_to_wait_for_the_next_turn_hears_nothing_before_its_creation() {
+    let mut world = World::new();
+    let [late, gone, asked] = ["late", "gone", "asked"].map(|name| world.scribe(name, quiet));
+    let (server, log) = (world.scribe("server", quiet), Rc::clone(&world.log));
+    world.context.with(|cx| {
+        for _ in 0..5000 {
+            cx.create("nowhere", Scribe { name: "crowd", log: Log::default(), body: Box::new(quiet) })
+                .unwrap();
+        }
+        let late = cx.create("get", late).unwrap();
+        cx.start_timeout(late, Some(Duration::ZERO)).unwrap();
+        cx.client_connect(late).unwrap();
+        let asked = cx.create("post", asked).unwrap();
+        cx.request_tx(asked).unwrap();
+        let gone = cx.create("get", gone).unwrap();
+        cx.destroy(gone).unwrap();
+        // It listens from now on.
+        cx.create("server", server).unwrap();
+    });
+    assert_eq!(*log.borrow(), [""; 0], "it waits until all others have been served");
+    world.run(100);
+    let heard = world.heard();
+    let of = |name: &str| {
+        let prefix = format!("{name} ");
+        heard.iter().filter_map(|line| line.strip_prefix(&prefix)).take(3).collect::<Vec<_>>()
+    };
+    assert_eq!(of("late")[..2], ["CREATING", "CONNECTING"]);
+    assert!(heard.contains(&"late TIMEOUT".into()));
+    assert_eq!(of("asked"), ["CREATING", "POLL", "CONNECTING"]);
+    assert_eq!(of("gone"), ["CREATING", "DESTROYING", "dropped"]);
+    assert_eq!(of("server")[..2], ["CREATING", "accept"]);
+    assert_eq!(world.context.census().illegal_states, 0);
+}
+
+/// 4. The same without a stream: who connects again each time, and fails in no time.
+#[test]
+fn a_protocol_that_connects_again_in_closed_does_not_keep_the_loop_to_itself() {
+    struct Stubborn(Log, ClientInfo);
+
+    impl Protocol for Stubborn {
+        fn closed(&mut self, cx: &mut Cx<'_>, _: WsiId, _: Option<&Cause>) {
+            self.0.borrow_mut().push("closed".into());
+            let id = cx.connect(&self.1, Self(Rc::clone(&self.0), self.1.clone()));
+            cx.wsi_close(id).unwrap();
+        }
+
+        fn rx(&mut self, _: &mut Cx<'_>, _: WsiId, _: &[u8]) -> Flow {
+            Flow::Ok
+        }
+
+        fn writeable(&mut self, _: &mut Cx<'_>, _: WsiId, _: &mut Tx<'_>) -> TxFlow {
+            TxFlow::DontSend
+        }
+    }
+
+    let mut world = World::new();
+    let info = ClientInfo::new(Target::Host("10.0.0.9".into(), 9), ClientRole::Raw);
+    let stubborn = Stubborn(Rc::clone(&world.log), info.clone());
+    world.context.with(|cx| {
+        let id = cx.connect(&info, stubborn);
+        cx.wsi_close(id).unwrap();
+    });
+    let (turns, heard) = turns_until_a_due_timer_has_run(&mut world);
+    assert!(turns <= 3 && heard > 1000, "{turns} turns, {heard} ends");
 }
 
 /// 5. Timers that are due run by time, and those of one time in the order in which they were scheduled.

@@ -307,6 +307,29 @@ fn a_connected_socket_becomes_a_stream_s_connection() {
 }
 
 #[test]
+fn a_stream_that_would_have_to_wait_for_its_creation_hears_of_it_before_its_socket() {
+    use StreamState as S;
+    struct Nobody;
+    impl StreamHandler for Nobody {}
+
+    let mut context = real();
+    let log = Log::default();
+    let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    theirs.write_all(b"from there").unwrap();
+    context.with(|cx| {
+        // As many as have a turn.
+        for _ in 0..5000 {
+            cx.create("given", Nobody).unwrap();
+        }
+        let stream = cx.create("given", Client::new("", &log)).unwrap();
+        cx.adopt(stream, ours).unwrap();
+    });
+    serve_until(&mut context, || log.borrow().payload == b"from there");
+    assert_eq!(log.borrow().states(), [S::Creating, S::Connecting, S::Connected]);
+    assert_eq!(context.census().illegal_states, 0);
+}
+
+#[test]
 fn a_tx_that_was_asked_for_before_there_was_a_connection_comes_with_it() {
     let network = Network::new(1);
     let (near, far) = (network.host("10.0.0.2"), network.host("10.0.0.1"));

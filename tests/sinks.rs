@@ -374,3 +374,48 @@ fn a_source_that_sends_without_end_leaves_the_others_their_turns() {
     let (sent, before) = (*sent.borrow(), *sent_before.borrow());
     assert!(0 < before && before < sent, "{before} pieces before the timer, {sent} in all");
 }
+
+/// Registers a sink when it is on its way to one.
+struct Founder {
+    founded: bool,
+    world: Shared,
+}
+
+impl StreamHandler for Founder {
+    fn state(&mut self, cx: &mut Cx<'_>, _: StreamId, state: StreamState, _: u32) -> Flow {
+        let mut world = self.world.borrow_mut();
+        world.heard.push((0, Heard::State(Who::Source, state)));
+        if state == StreamState::Connecting && !std::mem::replace(&mut self.founded, true) {
+            struct Sink(Shared);
+            impl StreamHandler for Sink {
+                fn accept(&mut self, _: &mut Cx<'_>, _: StreamId) -> Option<Box<dyn StreamHandler>> {
+                    let heard = &self.0.borrow().heard;
+                    let is_created = heard
+                        .iter()
+                        .any(|(_, heard)| *heard == Heard::State(Who::Sink, StreamState::Creating));
+                    assert!(is_created, "nothing comes before CREATING");
+                    Some(Box::new(Actor::new(Who::Accepted, &self.0)))
+                }
+
+                fn state(&mut self, _: &mut Cx<'_>, _: StreamId, state: StreamState, _: u32) -> Flow {
+                    self.0.borrow_mut().heard.push((0, Heard::State(Who::Sink, state)));
+                    Flow::Ok
+                }
+            }
+            cx.register_sink("log", Sink(Rc::clone(&self.world))).unwrap();
+        }
+        Flow::Ok
+    }
+}
+
+#[test]
+fn a_sink_that_was_registered_after_it_was_asked_for_hears_of_itself_first() {
+    use StreamState as S;
+    let mut stage = Stage::new();
+    let founder = Founder { founded: false, world: Rc::clone(&stage.world) };
+    stage.context.with(|cx| cx.create("log", founder)).unwrap();
+    stage.run(10);
+    assert_eq!(stage.states(Who::Sink), [S::Creating, S::SinkJoin]);
+    assert_eq!(stage.states(Who::Source), [S::Creating, S::Connecting, S::Connected]);
+    assert_eq!(stage.context.census().illegal_states, 0);
+}

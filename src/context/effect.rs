@@ -372,7 +372,11 @@ impl Context {
             None | Some(VhostUser::Nobody) => false,
             Some(VhostUser::Protocol) => self.accept_protocol(id, vhost),
             Some(VhostUser::Stream(server)) => {
-                let alive = self.core.streams.get(server).is_some_and(|stream| !stream.is_dying());
+                let alive = self
+                    .core
+                    .streams
+                    .get(server)
+                    .is_some_and(|stream| stream.is_created() && !stream.is_dying());
                 let handler =
                     alive.then(|| self.call_stream(server, |handler, cx| handler.accept(cx, server)));
                 match handler.flatten().flatten() {
@@ -431,7 +435,8 @@ impl Context {
         };
         let Some(wsi) = self.core.wsis.get_mut(id) else { return false };
         wsi.binding = Binding::Protocol;
-        self.handlers.protocols.insert(id, protocol);
+        let last = self.handlers.protocols.insert(id, protocol);
+        self.handlers.orphans.extend(last);
         self.core.effects.push_back(Effect::Established(id));
         true
     }

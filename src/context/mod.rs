@@ -100,9 +100,13 @@ pub(crate) struct Core {
     pub(crate) entered_user: bool,
     /// Effects that this turn may still deliver.
     pub(crate) effects_left: usize,
-    /// Pieces that streams may send to streams in this turn, and what waits for the next for that reason.
+    /// Pieces that streams may send to streams in this turn.
     pub(crate) peer_pieces_left: usize,
-    pub(crate) peer_tx_later: Vec<Effect>,
+    /// Streams that may begin and connections of protocols that may end in this turn. Of anything else user code can make
+    /// only as much in one moment as there are streams.
+    pub(crate) lives_left: usize,
+    /// What has to wait until all others have been served, for that these are used up.
+    pub(crate) later: Vec<Effect>,
     /// Connections to serve without waiting for the poller.
     pub(crate) ready: VecDeque<WsiId>,
     pub(crate) newborn: Vec<Newborn>,
@@ -285,11 +289,14 @@ impl Context {
         self.core.ending = false;
     }
 
-    /// Delivers until nothing is left, within reason: user code that always asks for more is not heard for ever.
+    /// Delivers until nothing is left, within reason: user code that always asks for more is not heard for ever, and what
+    /// there is ends with ten effects or fewer each.
     fn settle_all(&mut self) {
-        for _ in 0..1000 {
+        let core = &self.core;
+        let rows = core.streams.len() + core.wsis.len() + core.effects.len() + core.later.len();
+        for _ in 0..10 + rows / 1000 {
             self.open_turn();
-            if self.settle() {
+            if self.settle() && self.core.later.is_empty() {
                 return;
             }
         }

@@ -12,6 +12,10 @@ const EFFECTS_PER_TURN: usize = 10_000;
 /// Pieces that streams may send to streams in one turn: fewer than it delivers effects, whatever each piece leads to.
 const PEER_PIECES_PER_TURN: usize = 500;
 
+/// Streams that begin, and connections of protocols that end, in one turn: whoever makes a new one of each that ends would go
+/// on for ever.
+const LIVES_PER_TURN: usize = 5000;
+
 impl Context {
     /// Serves until [`Cx::stop`](super::Cx::stop), then ends all streams and connections.
     ///
@@ -85,8 +89,12 @@ impl Context {
         self.core.read_clocks();
         self.core.entered_user = false;
         self.core.effects_left = EFFECTS_PER_TURN;
-        self.core.peer_pieces_left = PEER_PIECES_PER_TURN;
-        self.core.effects.extend(self.core.peer_tx_later.drain(..));
+        // What is left from before comes first, and then all others have their turn, before there is more of it.
+        if self.core.effects.is_empty() {
+            self.core.peer_pieces_left = PEER_PIECES_PER_TURN;
+            self.core.lives_left = LIVES_PER_TURN;
+            self.core.effects.extend(self.core.later.drain(..));
+        }
     }
 
     /// One file descriptor for a poll loop of somebody else's: readable when a turn would find something. `None` in a
@@ -141,7 +149,7 @@ impl Context {
     /// There is work that needs no wait.
     fn has_pending(&self) -> bool {
         let core = &self.core;
-        core.stopping || !core.ready.is_empty() || !core.effects.is_empty() || !core.peer_tx_later.is_empty()
+        core.stopping || !core.ready.is_empty() || !core.effects.is_empty() || !core.later.is_empty()
     }
 
     /// A turn now would find something to do.

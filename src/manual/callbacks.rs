@@ -15,7 +15,8 @@
 //!    timers end; its connection closes; its handler is dropped.
 //! 4. **Nothing waits in secret.** The queue is empty before the next timer, the next event of a connection, and the
 //!    return to the caller. A handler that asks for more without end is stopped at the turn's limit: the loop then
-//!    goes on without waiting, so that other connections are served.
+//!    goes on without waiting, so that other connections are served. Whatever it goes on with, it needs new streams or
+//!    connections for: when 5000 have come in a turn, those that come then hear of that when all others have been served.
 //! 5. **A turn has a fixed order.** Timers that are due, by time and then in the order in which they were set.
 //!    Connections with work in hand: input that was read and not yet taken, and those whose turn was cut for
 //!    fairness. Queued callbacks. The wait: none if anything is left, else until the next timer, else without end.

@@ -31,7 +31,7 @@ impl Core {
             (StreamKind::Client, Doing::Idle) => {
                 if !stream.wants_tx {
                     stream.wants_tx = true;
-                    self.effects.push_back(Effect::Poll(id));
+                    self.ask(id, Effect::Poll(id));
                 }
                 Ok(())
             }

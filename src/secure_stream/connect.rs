@@ -17,7 +17,7 @@ impl Core {
         if self.live(id)?.kind() != StreamKind::Client {
             return Err(Error::WrongKind("only a client stream connects"));
         }
-        self.effects.push_back(Effect::Connect(id));
+        self.ask(id, Effect::Connect(id));
         Ok(())
     }
 
@@ -62,7 +62,10 @@ impl Core {
             *timer = None;
         }
         match what {
-            StreamTimer::Timeout => self.tell(id, StreamState::Timeout),
+            StreamTimer::Timeout => {
+                let ordinal = stream.ordinal;
+                self.ask(id, Effect::State(id, StreamState::Timeout, ordinal));
+            }
             StreamTimer::Retry if stream.doing == Doing::BackingOff => {
                 self.tell(id, StreamState::Poll);
                 self.attempt(id);

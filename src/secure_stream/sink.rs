@@ -30,7 +30,7 @@ impl Core {
         let id = self.streams.insert(stream);
         self.sinks.insert(name.into(), id);
         self.newborn.push(Newborn::Stream(id, handler));
-        self.tell(id, StreamState::Creating);
+        self.begin_life(id);
         Ok(id)
     }
 
@@ -38,12 +38,18 @@ impl Core {
         self.sinks.get(name).copied().filter(|sink| self.live(*sink).is_ok())
     }
 
-    /// The sink that a source has to ask, while it still waits to join. Without one, the attempt has failed.
+    /// The sink that a source has to ask, while it still waits to join. Without one, the attempt has failed; one that has
+    /// not heard of itself yet is asked in the next turn.
     pub(crate) fn sink_for(&mut self, source: StreamId) -> Option<StreamId> {
         let stream = self.live(source).ok().filter(|stream| stream.doing == Doing::Attempting)?;
         let sink = self.sink_of(&stream.stream_type.name);
-        if sink.is_none() {
-            self.attempt_failed(source, Cause::policy("no sink is registered for its type"), None);
+        match sink {
+            Some(sink) if !self.live(sink).is_ok_and(SecureStream::is_created) => {
+                self.later.push(Effect::JoinSink(source));
+                return None;
+            }
+            Some(_) => {}
+            None => self.attempt_failed(source, Cause::policy("no sink is registered for its type"), None),
         }
         sink
     }
@@ -101,7 +107,7 @@ impl Core {
                 self.peer_pieces_left = left;
                 self.effects.push_back(Effect::PeerTx(id));
             }
-            None => self.peer_tx_later.push(Effect::PeerTx(id)),
+            None => self.later.push(Effect::PeerTx(id)),
         }
     }
 

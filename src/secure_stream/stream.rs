@@ -174,8 +174,10 @@ impl Core {
 
     /// Somebody has woken the loop: client streams may be waiting for just that.
     pub(crate) fn tell_woken(&mut self) {
-        let clients =
-            self.streams.iter().filter(|(_, stream)| stream.kind == StreamKind::Client && !stream.dying);
+        let clients = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.kind == StreamKind::Client && !stream.dying && stream.is_created());
         for (id, _) in clients {
             self.effects.push_back(Effect::State(id, StreamState::EventWaitCancelled, 0));
         }
@@ -210,17 +212,49 @@ impl Core {
             return Err(error);
         }
         self.newborn.push(Newborn::Stream(id, handler));
-        self.tell(id, StreamState::Creating);
+        self.begin_life(id);
         if at_once {
-            self.effects.push_back(Effect::Connect(id));
+            self.ask(id, Effect::Connect(id));
         }
         Ok(id)
     }
 
     pub(crate) fn destroy(&mut self, id: StreamId) -> Result<(), Error> {
         self.live_mut(id)?.dying = true;
-        self.effects.push_back(Effect::Destroy(id));
+        self.ask(id, Effect::Destroy(id));
         Ok(())
+    }
+
+    /// A stream that user code has made hears that it exists, now or in a later turn.
+    pub(super) fn begin_life(&mut self, id: StreamId) {
+        let creating = Effect::State(id, StreamState::Creating, 0);
+        match self.lives_left.checked_sub(1) {
+            Some(left) => {
+                self.lives_left = left;
+                self.effects.push_back(creating);
+            }
+            None => self.later.push(creating),
+        }
+    }
+
+    /// What a stream is asked for. One that may still have to wait for its CREATING hears nothing before.
+    pub(super) fn ask(&mut self, id: StreamId, effect: Effect) {
+        let is_created = self.streams.get(id).is_some_and(SecureStream::is_created);
+        if is_created || self.later.is_empty() {
+            self.effects.push_back(effect);
+        } else {
+            self.later.push(effect);
+        }
+    }
+
+    /// What a stream waits to hear comes in this turn after all.
+    #[cfg(feature = "raw")]
+    pub(super) fn ask_now(&mut self, id: StreamId) {
+        let is_of = |effect: &mut Effect| match effect {
+            Effect::State(of, ..) | Effect::Connect(of) | Effect::Poll(of) => *of == id,
+            _ => false,
+        };
+        self.effects.extend(self.later.extract_if(.., is_of));
     }
 
     /// The row goes, with its timers and its connection.

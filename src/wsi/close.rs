@@ -62,12 +62,23 @@ impl Core {
                     None => log::debug!(target: "millstream::wsi", "{id}: closes"),
                 }
                 let flags = wsi.flags;
-                self.effects.push_back(Effect::Closed { wsi: id, binding, cause, flags });
+                self.tell_closed(binding, Effect::Closed { wsi: id, binding, cause, flags });
                 if binding == Binding::Carrier {
                     self.carrier_leaves(id);
                 }
             }
         }
+    }
+
+    /// A protocol that connects again each time, and fails in no time, would keep the loop to itself.
+    fn tell_closed(&mut self, binding: Binding, closed: Effect) {
+        if binding == Binding::Protocol {
+            match self.lives_left.checked_sub(1) {
+                Some(left) => self.lives_left = left,
+                None => return self.later.push(closed),
+            }
+        }
+        self.effects.push_back(closed);
     }
 
     /// The row goes, and with it the socket.

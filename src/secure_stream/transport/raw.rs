@@ -56,6 +56,8 @@ impl Core {
         }
         let validity = validity_of(&stream.stream_type);
         let wsi = self.adopt(socket, Binding::Stream(id))?;
+        // The connection does not wait for the stream to be told of itself.
+        self.ask_now(id);
         self.begin_attempt(id);
         if let Ok(stream) = self.live_mut(id) {
             stream.wsi = Some(wsi);
