@@ -221,7 +221,7 @@ impl Context {
     /// Payload for a stream's handler. The caller has settled before.
     pub(crate) fn call_rx(&mut self, id: StreamId, payload: &[u8], flags: RxFlags) {
         if let Ok(stream) = self.core.live_mut(id) {
-            stream.txn.exchanged = true;
+            (stream.txn.exchanged, stream.txn.heard) = (true, true);
             let flow = self.call_stream(id, |handler, cx| handler.rx(cx, id, payload, flags));
             self.core.follow(id, flow);
         }

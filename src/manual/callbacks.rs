@@ -65,5 +65,7 @@
 //!
 //! A connection that others share is joined in no time. A client that leaves it by `DisconnectMe` before anything was
 //! exchanged, and still wants to send, is polled again when the first delay of its backoff has passed; after an exchange it
-//! is polled at once. One that asks again by itself in the moment in which its attempt began and ended has the next
-//! moment, with `POLL` before `CONNECTING`: nobody keeps the loop to itself.
+//! is polled at once. One whose peer has closed it without payload, answer or acknowledgement is polled when that delay has
+//! passed since the attempt began, however soon it asks; where something was sent, when that happens again. One that asks
+//! again by itself in the moment in which its attempt began and ended has the next moment, with `POLL` before
+//! `CONNECTING`: nobody keeps the loop to itself.

@@ -7,10 +7,21 @@ use crate::cause::Cause;
 use crate::context::{Core, Effect, Timer};
 use crate::error::Error;
 use crate::plat::Us;
-use crate::policy::{Protocol, RetryPolicy};
+use crate::policy::{Protocol, StreamType};
 use crate::wsi::{Binding, Flags, WsiId};
 use std::rc::Rc;
 use std::time::Duration;
+
+/// The least by which two attempts are apart.
+const MOMENT: Duration = Duration::from_micros(1);
+
+/// The policy's backoff scheme for a stream.
+fn backoff_of(stream_type: &StreamType) -> Backoff<'_> {
+    match stream_type.retry.as_deref() {
+        Some(retry) => Backoff { table: &retry.backoff, conceal: retry.conceal, jitterpc: retry.jitterpc },
+        None => Backoff::default(),
+    }
+}
 
 impl Core {
     pub(crate) fn client_connect_stream(&mut self, id: StreamId) -> Result<(), Error> {
@@ -26,7 +37,8 @@ impl Core {
         let Ok(stream) = self.live_mut(id) else { return };
         if matches!(stream.doing, Doing::Idle | Doing::BackingOff) {
             stream.retry = 0;
-            if !self.waits_for_next_moment(id) {
+            let next = self.now.saturating_add(MOMENT);
+            if !self.waits(id, next) {
                 self.attempt(id);
             }
         }
@@ -37,7 +49,7 @@ impl Core {
         let Ok(stream) = self.live_mut(id) else { return };
         if stream.doing == Doing::Idle {
             stream.retry = 0;
-            if !self.waits_for_next_moment(id) {
+            if !self.waits(id, Us::from_us(u64::MAX)) {
                 self.tell(id, StreamState::Poll);
                 self.attempt(id);
             }
@@ -45,13 +57,14 @@ impl Core {
     }
 
     /// An attempt may be over in no time: it joins what is there, or fails at once. A handler that asks again each time
-    /// would keep the loop to itself; it has the next moment, and the others are served in between.
-    fn waits_for_next_moment(&mut self, id: StreamId) -> bool {
+    /// would keep the loop to itself; it has the next moment, and the others are served in between. Whoever asks where the
+    /// last connection came to nothing waits for longer, though not after `latest`.
+    fn waits(&mut self, id: StreamId, latest: Us) -> bool {
         let now = self.now;
-        if !self.live(id).is_ok_and(|stream| stream.attempted == now) {
-            return false;
+        match self.live(id).map(|stream| stream.not_before) {
+            Ok(at) if at > now => self.retry_at(id, at.min(latest)),
+            _ => return false,
         }
-        self.retry_at(id, now.saturating_add(Duration::from_micros(1)));
         true
     }
 
@@ -86,7 +99,7 @@ impl Core {
         let now = self.now;
         let Ok(stream) = self.live_mut(id) else { return };
         stream.doing = Doing::Attempting;
-        stream.attempted = now;
+        stream.not_before = now.saturating_add(MOMENT);
         stream.txn = super::transaction::Transaction { tx_len: stream.txn.tx_len, ..Default::default() };
         stream.metadata.clear_from_peer();
         self.tell(id, StreamState::Connecting);
@@ -162,10 +175,7 @@ impl Core {
         let random = self.plat.random();
         let now = self.now;
         let Ok(stream) = self.live_mut(id) else { return };
-        let default = RetryPolicy::default();
-        let policy = stream.stream_type.retry.as_deref().unwrap_or(&default);
-        let backoff = Backoff { table: &policy.backoff, conceal: policy.conceal, jitterpc: policy.jitterpc };
-        match backoff.decide(stream.retry, random, at_least) {
+        match backoff_of(&stream.stream_type).decide(stream.retry, random, at_least) {
             Decision::Retry(delay) => {
                 stream.retry = stream.retry.saturating_add(1);
                 log::debug!(target: "millstream::stream", "{id}: tries again in {delay:?}");
@@ -177,6 +187,14 @@ impl Core {
                 self.tell(id, StreamState::AllRetriesFailed);
             }
         }
+    }
+
+    /// The next attempt, when it is asked for, is as far from the last as a retry would have been.
+    fn hold_off(&mut self, id: StreamId) {
+        let random = self.plat.random();
+        let Ok(stream) = self.live_mut(id) else { return };
+        let delay = backoff_of(&stream.stream_type).delay(stream.retry, random);
+        stream.not_before = stream.not_before.saturating_add(delay);
     }
 
     fn retry_at(&mut self, id: StreamId, at: Us) {
@@ -249,6 +267,10 @@ impl Core {
         // Joining what is there takes no time, be it a sink or a connection that others use: who leaves at once and still
         // wants to send would be asked again without end in one moment.
         let is_barren = stream_type.local_sink || (stream.txn.left && !stream.txn.exchanged);
+        // And a peer that takes connections, says nothing and closes them would be asked again with each round trip. One that
+        // has taken a message may have nothing to say; for ever, it is not believed.
+        let was_mute = std::mem::replace(&mut stream.is_mute, !stream.txn.left && !stream.txn.heard);
+        let is_useless = stream.is_mute && (was_mute || !stream.txn.exchanged);
         stream.doing = Doing::Idle;
         stream.txn = super::transaction::Transaction::default();
         self.tell(id, StreamState::Disconnected);
@@ -257,8 +279,16 @@ impl Core {
         }
         match self.live(id) {
             Ok(stream) if stream.wants_tx && is_barren => self.back_off(id, at_least),
-            Ok(stream) if stream.wants_tx => self.effects.push_back(Effect::Poll(id)),
-            _ => {}
+            Ok(stream) => {
+                let wants_tx = stream.wants_tx;
+                if is_useless {
+                    self.hold_off(id);
+                }
+                if wants_tx {
+                    self.effects.push_back(Effect::Poll(id));
+                }
+            }
+            Err(_) => {}
         }
     }
 

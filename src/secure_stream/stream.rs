@@ -49,8 +49,10 @@ pub(crate) struct SecureStream {
     pub(crate) wants_tx: bool,
     /// Failed attempts since the last CONNECTED, or since the application asked.
     pub(crate) retry: u16,
-    /// When the last attempt began; before the first, a time that never comes.
-    pub(crate) attempted: Us,
+    /// Who asks for tx gets no attempt before this: the moment after the last one began, or later if that was of no use.
+    pub(crate) not_before: Us,
+    /// The peer has closed the last connection without a word.
+    pub(crate) is_mute: bool,
     /// Transactions so far.
     pub(crate) ordinal: u32,
     /// What the peer may send in each transaction before the application grants more; 0 leaves that to the library.
@@ -86,7 +88,8 @@ impl SecureStream {
             dying: false,
             wants_tx: false,
             retry: 0,
-            attempted: Us::from_us(u64::MAX),
+            not_before: Us::from_us(0),
+            is_mute: false,
             ordinal: 0,
             manual_tx_credit: 0,
             wsi: None,

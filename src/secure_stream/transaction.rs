@@ -15,6 +15,8 @@ pub(crate) struct Transaction {
     pub(crate) tx_ended: bool,
     /// Some payload has gone either way, or the peer has answered.
     pub(crate) exchanged: bool,
+    /// The peer has sent payload, an answer, or an acknowledgement.
+    pub(crate) heard: bool,
     /// The handler wants no more of the connection.
     pub(crate) left: bool,
     /// How long it will be, where the application said so.

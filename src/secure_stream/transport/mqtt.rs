@@ -452,9 +452,11 @@ impl Core {
 
     /// What has become of a message.
     fn mqtt_tell(&mut self, id: StreamId, ordinal: u32, result: Result<(), &Cause>) {
-        let Some(stream) = self.live(id).ok().filter(|stream| stream.doing == Doing::Connected) else {
+        let Some(stream) = self.live_mut(id).ok().filter(|stream| stream.doing == Doing::Connected) else {
             return;
         };
+        // Of QoS 0 nobody but our own socket knows.
+        stream.txn.heard |= result.is_ok() && qos(&stream.stream_type) != QoS::AtMostOnce;
         let effect = match result {
             Ok(()) => Effect::State(id, StreamState::QosAckRemote, ordinal),
             Err(cause) => {

@@ -276,7 +276,7 @@ impl Core {
         let http = &stream_type.http;
         let code = status.code();
         let is_attempt = stream.doing == Doing::Attempting;
-        stream.txn.exchanged = true;
+        (stream.txn.exchanged, stream.txn.heard) = (true, true);
         stream.txn.is_good = match http.expect {
             Some(expect) => code == expect,
             None => status.is_success(),
