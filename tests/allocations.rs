@@ -1,31 +1,18 @@
 //! In the steady state a request costs no heap allocation: counted, not estimated.
 #![cfg(feature = "h1")]
 
+#[path = "common/heap.rs"]
+mod heap;
+
+use heap::allocations_when_warm;
 use millstream::http::{BodyLength, Head, Status};
 use millstream::{
     Acceptor, Address, Context, Cx, Flow, ListenInfo, Protocol, RxFlags, ServerRole, StreamHandler, StreamId,
     StreamState, Tx, TxFlow, WsiId,
 };
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
-
-#[global_allocator]
-static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-const WARM: u32 = 200;
-const COUNTED: u32 = 1000;
-
-/// Allocations and reallocations of `COUNTED` turns of `exchange`, after some to warm up.
-fn allocations(mut exchange: impl FnMut()) -> usize {
-    (0..WARM).for_each(|_| exchange());
-    let region = Region::new(HEAP);
-    (0..COUNTED).for_each(|_| exchange());
-    let change = region.change();
-    change.allocations + change.reallocations
-}
 
 fn turn(context: &mut Context) {
     context.service(Some(Duration::from_secs(10))).unwrap();
@@ -166,7 +153,7 @@ fn streams(method: &str, policy: &str, cookies: &[u8]) -> usize {
         cx.create("server", Echo::default()).unwrap();
         cx.create("client", Asking { is_post: method == "POST", good: false }).unwrap();
     });
-    allocations(|| {
+    allocations_when_warm(|| {
         let before = context.with(|cx| *cx.app::<u32>().unwrap());
         while context.with(|cx| *cx.app::<u32>().unwrap()) == before {
             turn(&mut context);
@@ -215,7 +202,7 @@ fn a_request_allocates_nothing_in_the_steady_state() {
     for (what, request) in [("GET", get), ("POST", post), ("POST in chunks", chunked)] {
         let (mut context, port) = echo_server();
         let mut peer = Peer::new(port, request, answer);
-        assert_eq!(allocations(|| peer.exchange(&mut context)), 0, "a server stream, {what}");
+        assert_eq!(allocations_when_warm(|| peer.exchange(&mut context)), 0, "a server stream, {what}");
     }
     for method in ["GET", "POST"] {
         assert_eq!(streams(method, "", b""), 0, "a client and a server stream, {method}");
@@ -233,5 +220,5 @@ fn a_request_allocates_nothing_in_the_steady_state() {
         port_of(cx.vhost_address(vhost))
     });
     let mut peer = Peer::new(port, get, answer);
-    assert_eq!(allocations(|| peer.exchange(&mut context)), 0, "a protocol's server");
+    assert_eq!(allocations_when_warm(|| peer.exchange(&mut context)), 0, "a protocol's server");
 }

@@ -1,13 +1,11 @@
 //! What requests over HTTP/2 cost of the heap: nothing in the steady state. Counted, not estimated.
 #![cfg(feature = "h2")]
 
-use millstream::{Address, Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use std::alloc::System;
-use std::time::Duration;
+#[path = "common/heap.rs"]
+mod heap;
 
-#[global_allocator]
-static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+use millstream::{Address, Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow};
+use std::time::Duration;
 
 const WARM: u32 = 400;
 const COUNTED: u32 = 1000;
@@ -115,10 +113,7 @@ fn allocations(method: &str, clients: usize) -> usize {
         assert_eq!(context.counters().connected, 1);
     };
     answered(WARM);
-    let region = Region::new(HEAP);
-    answered(WARM + COUNTED);
-    let change = region.change();
-    change.allocations + change.reallocations
+    heap::allocations(|| answered(WARM + COUNTED))
 }
 
 #[test]

@@ -1,18 +1,13 @@
 //! What websockets cost of the heap: a message nothing in the steady state, an idle connection little. Counted, not estimated.
 #![cfg(feature = "ws")]
 
+#[path = "common/heap.rs"]
+mod heap;
+
 use millstream::{Address, Context, Cx, Flow, RxFlags, StreamHandler, StreamId, Tx, TxFlow};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
-
-#[global_allocator]
-static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-const WARM: u32 = 200;
-const COUNTED: u32 = 1000;
 
 const POLICY: &str =
     r#"{ "s": [ { "server": { "server": true, "endpoint": "127.0.0.1", "port": 0, "protocol": "ws" } } ] }"#;
@@ -79,28 +74,19 @@ fn a_message_allocates_nothing_and_an_idle_connection_is_small() {
     let mut socket = connect(&mut context, port);
     // A message in two fragments.
     let said = b"\x01\x83\0\0\0\0hel\x80\x82\0\0\0\0lo";
-    let mut turn = || exchange(&mut context, &mut socket, said, 7);
-    (0..WARM).for_each(|_| turn());
-    let region = Region::new(HEAP);
-    (0..COUNTED).for_each(|_| turn());
-    let change = region.change();
-    assert_eq!(change.allocations + change.reallocations, 0);
+    let allocations = heap::allocations_when_warm(|| exchange(&mut context, &mut socket, said, 7));
+    assert_eq!(allocations, 0);
 
     // A ping, which is answered.
-    let mut turn = || exchange(&mut context, &mut socket, b"\x89\x82\0\0\0\0hi", 4);
-    (0..WARM).for_each(|_| turn());
-    let region = Region::new(HEAP);
-    (0..COUNTED).for_each(|_| turn());
-    let change = region.change();
-    assert_eq!(change.allocations + change.reallocations, 0, "a ping");
+    let ping = b"\x89\x82\0\0\0\0hi";
+    let allocations = heap::allocations_when_warm(|| exchange(&mut context, &mut socket, ping, 4));
+    assert_eq!(allocations, 0, "a ping");
 
     // Tables double when they are full: between two sizes they cost the same as at a size.
     let mut sockets: Vec<_> = (0..255).map(|_| connect(&mut context, port)).collect();
     sockets.reserve(256);
-    let region = Region::new(HEAP);
-    sockets.extend((0..256).map(|_| connect(&mut context, port)));
-    let change = region.change();
-    let each = (change.bytes_allocated - change.bytes_deallocated) / 256;
+    let (_, kept) = heap::bytes(|| sockets.extend((0..256).map(|_| connect(&mut context, port))));
+    let each = kept / 256;
     println!("{each} bytes for each idle connection, its stream and its handler included");
     assert!(each <= 1500, "{each} bytes");
 }
