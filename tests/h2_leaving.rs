@@ -3,9 +3,12 @@
 
 #![cfg(feature = "h2")]
 
-use h2::{Code, Engine, Event, Limits};
-use millstream::http::{BodyLength, Head, Status};
-use millstream::sim::{Network, RawListener, RawSocket};
+#[path = "common/h2_peer.rs"]
+mod h2_peer;
+
+use h2::{Code, Engine, Limits};
+use h2_peer::Peer;
+use millstream::sim::{Network, RawListener};
 use millstream::{Cause, Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow, Us};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -50,60 +53,6 @@ impl StreamHandler for Client {
     }
 }
 
-/// The server's end of one connection.
-struct Peer {
-    socket: RawSocket,
-    engine: Engine,
-    requests: Vec<(h2::StreamId, Vec<u8>)>,
-    bodies: usize,
-    resets: Vec<Code>,
-}
-
-impl Peer {
-    fn new(socket: RawSocket, limits: Limits) -> Self {
-        Self { socket, engine: Engine::server(limits), requests: Vec::new(), bodies: 0, resets: Vec::new() }
-    }
-
-    /// Takes what has come, and says what the protocol has to say.
-    fn serve(&mut self) {
-        let (bytes, mut head, mut at) = (self.socket.read(), Head::new(), 0);
-        loop {
-            match self.engine.input(0, &bytes[at..], &mut head).unwrap() {
-                (0, None) => break,
-                (used, event) => {
-                    at += used;
-                    match event {
-                        Some(Event::Request { stream }) => self.requests.push((stream, head.path().to_vec())),
-                        Some(Event::Body { range, .. }) => self.bodies += range.len(),
-                        Some(Event::Reset { code, .. }) => self.resets.push(code),
-                        _ => {}
-                    }
-                }
-            }
-        }
-        assert_eq!(at, bytes.len());
-        self.say(|_, _| ());
-    }
-
-    fn say(&mut self, what: impl FnOnce(&mut Engine, &mut Vec<u8>)) {
-        let mut out = Vec::new();
-        what(&mut self.engine, &mut out);
-        self.engine.poll_output(&mut out);
-        self.socket.write(&out).unwrap();
-    }
-
-    /// Answers the request of this ordinal with its own path.
-    fn answer(&mut self, nth: usize) {
-        let (stream, path) = self.requests[nth].clone();
-        self.say(|engine, out| {
-            let body = BodyLength::Known(path.len() as u64);
-            engine.encode_response(stream, Status::OK, std::iter::empty(), body, out).unwrap();
-            out.extend_from_slice(engine.frame(stream, path.len(), true).unwrap().prefix());
-            out.extend_from_slice(&path);
-        });
-    }
-}
-
 struct World {
     network: Network,
     context: Context,
@@ -144,7 +93,7 @@ impl World {
     /// Lets the connection that the client has made speak until nothing more is said.
     fn peer(&mut self, limits: Limits) -> Peer {
         self.run(10);
-        let mut peer = Peer::new(self.listener.accept().expect("a connection"), limits);
+        let mut peer = Peer::new(self.listener.accept().expect("a connection"), Engine::server(limits));
         self.exchange(&mut peer);
         peer
     }
@@ -310,7 +259,7 @@ fn a_window_that_never_opens_ends_the_stream_and_not_the_connection() {
         cx.request_tx(id).unwrap();
     });
     world.run(10);
-    let mut peer = Peer::new(world.listener.accept().unwrap(), Limits::default());
+    let mut peer = Peer::new(world.listener.accept().unwrap(), Engine::server(Limits::default()));
     // It reads, and grants nothing: nobody serves its engine. That it knows the client's settings, it says (RFC 9113 6.5.3).
     peer.socket.write(&[[0, 0, 0, 4, 0, 0, 0, 0, 0], [0, 0, 0, 4, 1, 0, 0, 0, 0]].concat()).unwrap();
     let mut before = 0;
