@@ -115,6 +115,24 @@ async fn digest(request: Request<Incoming>) -> String {
     format!("{:x} {}", digest.0, digest.1)
 }
 
+/// A line for each part: its name, its file's name, its type, and what it has.
+async fn form(request: Request<Incoming>) -> multer::Result<String> {
+    let kind = request.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let boundary = multer::parse_boundary(kind)?;
+    let mut parts = multer::Multipart::new(request.into_body().into_data_stream(), boundary);
+    let mut told = String::new();
+    while let Some(mut part) = parts.next_field().await? {
+        let mut digest = Digest::default();
+        while let Some(chunk) = part.chunk().await? {
+            digest.add(&chunk);
+        }
+        let kind = part.content_type().map_or("-", |kind| kind.as_ref());
+        let (name, file) = (part.name().unwrap_or("-"), part.file_name().unwrap_or("-"));
+        told += &format!("{name} {file} {kind} {:x} {}\n", digest.0, digest.1);
+    }
+    Ok(told)
+}
+
 async fn answer(request: Request<Incoming>, nth: usize) -> Result<Response<Body>, hyper::Error> {
     let path = request.uri().path().to_owned();
     let status = |code: u16| Response::builder().status(code);
@@ -152,6 +170,10 @@ async fn answer(request: Request<Incoming>, nth: usize) -> Result<Response<Body>
             let framing = if request.headers().contains_key("content-length") { "known" } else { "chunked" };
             status(200).header("x-framing", framing).body(full(digest(request).await))
         }
+        "form" => match form(request).await {
+            Ok(told) => status(200).body(full(told)),
+            Err(error) => status(400).body(full(error.to_string())),
+        },
         "refuse" if request.method() == Method::POST => status(403).body(full("no")),
         "close" => {
             let body = frames(vec![data("up to "), data("the end")]);
