@@ -159,10 +159,12 @@ impl CookieJar {
     }
 
     /// Takes a cookie in, in place of the one of the same name, domain and path. One that has expired leaves nothing there.
-    /// False when it is too long, or has what no header can hold.
+    /// False when it is too long, has what no header can hold, or is for no name: a cookie file would give one that begins
+    /// with a dot to another.
     fn insert(&mut self, domain: &str, mut cookie: Cookie, now: u64) -> bool {
         let size = cookie.name.len() + cookie.value.len() + cookie.path.len() + domain.len();
-        if size > MAX_SIZE || !http::field::is_value(&cookie.name) || !http::field::is_value(&cookie.value) {
+        let is_sendable = http::field::is_value(&cookie.name) && http::field::is_value(&cookie.value);
+        if size > MAX_SIZE || !is_sendable || domain.starts_with('.') {
             return false;
         }
         self.count += 1;

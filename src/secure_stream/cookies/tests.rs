@@ -1,6 +1,11 @@
 //! The jar by the sections of RFC 6265, and its bounds.
 
+#[path = "../../../fuzz/bodies/cookies.rs"]
+mod fuzz_body;
+
 use super::*;
+// Where the body of the fuzz target looks for it.
+use crate::secure_stream::cookies;
 
 const NOW: u64 = 1_000_000;
 
@@ -263,6 +268,7 @@ fn lines_of_a_cookie_file_that_are_no_cookies_are_passed_over() {
         "h.example\tFALSE\t/\tFALSE\t0\ta\tb\u{1}",
         ".com\tTRUE\t/\tFALSE\t0\ta\tb",
         "\tFALSE\t/\tFALSE\t0\ta\tb",
+        "..h.example\tFALSE\t/\tFALSE\t0\ta\tb",
     ] {
         let mut jar = CookieJar::default();
         assert_eq!((jar.import(line.as_bytes(), NOW), jar.len), (0, 0), "{line:?}");
@@ -270,4 +276,15 @@ fn lines_of_a_cookie_file_that_are_no_cookies_are_passed_over() {
     let mut jar = CookieJar::default();
     assert_eq!(jar.import(b"H.example\tFALSE\t/\tFALSE\t0\ta", NOW), 1);
     assert_eq!(get(&mut jar, "http://h.example/"), "a=");
+}
+
+#[test]
+fn inputs_that_once_were_of_interest_to_the_fuzzer_hold_what_must_hold() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/cookies");
+    let mut inputs = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        fuzz_body::cookies(&std::fs::read(entry.unwrap().path()).unwrap());
+        inputs += 1;
+    }
+    assert!(inputs >= 10, "{inputs} inputs");
 }
