@@ -1,41 +1,20 @@
 //! `hpack_decode`: header blocks of a browser to header maps, by this project's decoder and by that of the h2 crate, which is
 //! only to be had with its frame layer around it: both get a HEADERS frame. Best of seven, in turn.
 
+#[path = "../../../roles/hpack/benches/request/mod.rs"]
+mod request;
+
 use bytes::Bytes;
 use core::ops::ControlFlow;
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use millstream_hpack::{Decoder, Encoder, Limits};
+use request::REQUEST;
 use std::hint::black_box;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-/// What a browser sends.
-const REQUEST: [(&str, &str); 15] = [
-    (":method", "GET"),
-    (":authority", "www.example.com"),
-    (":scheme", "https"),
-    (":path", "/a/page/of/some/site.html?with=a&query=in+it"),
-    ("cache-control", "max-age=0"),
-    ("upgrade-insecure-requests", "1"),
-    (
-        "user-agent",
-        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
-    ),
-    (
-        "accept",
-        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8",
-    ),
-    ("sec-fetch-site", "none"),
-    ("sec-fetch-mode", "navigate"),
-    ("sec-fetch-user", "?1"),
-    ("sec-fetch-dest", "document"),
-    ("accept-encoding", "gzip, deflate, br"),
-    ("accept-language", "en-GB,en;q=0.9,de;q=0.8"),
-    ("if-none-match", "\"5f3c-60a2bd9e\""),
-];
 
 /// Bytes that are there, then no more for now.
 struct Wire(Vec<u8>);
