@@ -2,7 +2,7 @@
 
 #![cfg(all(feature = "h1", feature = "h2"))]
 
-use h2::{Engine, Event, Limits, Request};
+use h2::{Code, Engine, Event, Limits, Request};
 use millstream::http::{BodyLength, Head, Method};
 use millstream::sim::Network;
 use millstream::{Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow, Us};
@@ -212,4 +212,40 @@ fn room_for_an_answer_is_no_reason_to_wait_for_a_body_that_is_not_taken() {
         assert!(!log.borrow().states.contains(&StreamState::Destroying), "{:?}", log.borrow().states);
     }
     assert_eq!(received, 50_000);
+}
+
+#[test]
+fn who_holds_on_to_what_its_clients_have_done_with_gets_no_more_than_a_connection_may_have() {
+    let network = Network::new(1);
+    let mut server =
+        Context::builder().policy(POLICY).unwrap().sim(network.host("10.0.0.1")).build().unwrap();
+    let log = Log::default();
+    let serving = Server { log: Rc::clone(&log), deaf_at: StreamState::ServerTxn, sends: 1 };
+    server.with(|cx| cx.create("h2", serving).unwrap());
+    let mut socket = network.connect(&network.host("10.0.0.2"), "10.0.0.1:80").unwrap();
+    network.run(&mut [&mut server], Us::from_us(1_000_000)).unwrap();
+    let (mut engine, mut head) = (Engine::client(Limits::default()), Head::new());
+    let (mut answered, mut refused) = (0, 0);
+    for _ in 0..120 {
+        let (mut out, request) = (Vec::new(), Request::new(Method::Post, b"http", b"10.0.0.1", b"/"));
+        engine.poll_output(&mut out);
+        let body = BodyLength::Known(1);
+        let stream = engine.encode_request(&request, [].into_iter(), body, &mut out).unwrap();
+        out.extend_from_slice(engine.frame(stream, 1, true).unwrap().prefix());
+        out.push(b'?');
+        socket.write(&out).unwrap();
+        network.run(&mut [&mut server], network.now().saturating_add(Duration::from_millis(10))).unwrap();
+        let (bytes, mut at) = (socket.read(), 0);
+        loop {
+            let (used, event) = engine.input(0, &bytes[at..], &mut head).unwrap();
+            match event {
+                None if used == 0 => break,
+                Some(Event::End { .. }) => answered += 1,
+                Some(Event::Reset { code: Code::REFUSED_STREAM, .. }) => refused += 1,
+                _ => {}
+            }
+            at += used;
+        }
+    }
+    assert_eq!((answered, refused, server.census().streams), (100, 20, 101));
 }

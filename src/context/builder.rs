@@ -143,7 +143,7 @@ impl ContextBuilder {
     }
 
     /// The most connections at a time, listeners included (default 100,000). At the limit nothing is accepted until
-    /// one has ended.
+    /// one has ended. Streams of HTTP/2 are none: each connection has at most 100 of them at a time.
     pub fn max_connections(mut self, most: usize) -> Self {
         self.max_connections = most.max(1);
         self

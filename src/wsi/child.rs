@@ -12,7 +12,8 @@ use std::rc::Rc;
 pub(crate) type Family = BTreeSet<WsiId>;
 
 impl Core {
-    /// Rows that have a socket, or are about to have one.
+    /// Rows that have a socket, or are about to have one: what `max_connections` is about. Of those who share one, each
+    /// connection carries as many as its role takes.
     pub(crate) fn connections(&self) -> usize {
         self.wsis.len().saturating_sub(self.children)
     }
@@ -23,10 +24,9 @@ impl Core {
             Some(carrier) => *carrier,
             None => self.connect_carrier(info),
         };
-        let child = self.wsis.insert(Wsi::new(None, Role::Child(carrier), binding, WsiState::Connecting));
+        let wsi = Wsi::new(None, Role::Child(carrier), binding, WsiState::Connecting);
+        let child = self.child_add(carrier, wsi);
         log::debug!(target: "millstream::wsi", "{child}: joins {carrier}");
-        self.children += 1;
-        self.families.entry(carrier).or_default().insert(child);
         if self.wsis.get(carrier).is_some_and(|wsi| wsi.deadline.is(Wait::Pooled)) {
             self.wait_no_more(carrier);
         }
@@ -42,6 +42,14 @@ impl Core {
             self.carriers.insert(Rc::clone(info), carrier);
         }
         carrier
+    }
+
+    /// The only way for a row to become one of those that a connection carries; [`Self::child_left`] is the way back.
+    pub(crate) fn child_add(&mut self, carrier: WsiId, wsi: Wsi) -> WsiId {
+        let child = self.wsis.insert(wsi);
+        self.children += 1;
+        self.families.entry(carrier).or_default().insert(child);
+        child
     }
 
     /// The role can carry what a child has.

@@ -7,7 +7,7 @@ use crate::context::{Context, Core, Effect, WsiEvent};
 use crate::http::{BodyLength, Head, Status};
 use crate::role::Role;
 use crate::wsi::{Binding, Flags, Wait, Wsi, WsiId, WsiState};
-use h2::{Code, EncodeError, StreamId};
+use h2::{Code, EncodeError, Limits, StreamId};
 use std::time::Duration;
 
 /// Why the streams end of a connection that its peer has left for an error.
@@ -62,15 +62,19 @@ impl Core {
             self.h2_answer(id, stream, Status::NOT_IMPLEMENTED);
             return None;
         }
+        let h2 = self.h2_mut(id)?;
+        // A user may hold on to a stream that is over for its client, who could begin others without end.
+        if h2.exchanges.len() >= Limits::default().streams as usize {
+            h2.engine.reset(stream, Code::REFUSED_STREAM);
+            return None;
+        }
         let mut wsi = Wsi::new(None, Role::Child(id), Binding::None, WsiState::Open);
         wsi.vhost = Some(vhost);
         let is_tunnel = protocol.is_some();
         if is_tunnel {
             wsi.flags.set(Flags::UNDECIDED);
         }
-        let child = self.wsis.insert(wsi);
-        self.children += 1;
-        self.families.entry(id).or_default().insert(child);
+        let child = self.child_add(id, wsi);
         self.role_wait(id, Wait::Nothing, Duration::ZERO);
         let h2 = self.h2_mut(id)?;
         h2.children.insert(stream, child);

@@ -1,4 +1,5 @@
-//! What no peer can bring about within a lifetime: that a connection runs out of streams.
+//! What no peer can bring about within a lifetime: that a connection runs out of streams. And what none can see: how rows
+//! are counted.
 
 use crate::role::Role;
 use crate::sim::Network;
@@ -69,4 +70,42 @@ fn a_connection_whose_streams_are_used_up_leaves_the_rest_to_another() {
         !client.core.carriers.values().any(|carrier| carriers.contains(carrier)),
         "who comes now goes on"
     );
+}
+
+/// Takes requests, and answers none.
+struct Silent;
+
+impl StreamHandler for Silent {
+    fn accept(&mut self, _: &mut Cx<'_>, _: StreamId) -> Option<Box<dyn StreamHandler>> {
+        Some(Box::new(Self))
+    }
+}
+
+#[test]
+fn streams_are_no_connections_on_either_side() {
+    let network = Network::new(1);
+    let builder = Context::builder().policy(POLICY).unwrap().max_connections(3);
+    let mut context = builder.sim(network.host("10.0.0.1")).build().unwrap();
+    let asking: Vec<_> = context.with(|cx| {
+        cx.create("server", Silent).unwrap();
+        let asking: Vec<_> = (0..5).map(|_| cx.create("get", User(Rc::default())).unwrap()).collect();
+        for id in &asking {
+            cx.client_connect(*id).unwrap();
+        }
+        asking
+    });
+    let run = |context: &mut Context, us| network.run(&mut [context], Us::from_us(us)).unwrap();
+    run(&mut context, 1_000_000);
+    // The listener, and both ends of one connection; five streams have two ends as well.
+    assert_eq!((context.core.connections(), context.core.children), (3, 10));
+    context.with(|cx| cx.destroy(asking[0])).unwrap();
+    run(&mut context, 2_000_000);
+    assert_eq!((context.core.connections(), context.core.children), (3, 8));
+    for id in &asking[1..] {
+        context.with(|cx| cx.destroy(*id)).unwrap();
+    }
+    run(&mut context, 3_000_000);
+    assert_eq!((context.core.connections(), context.core.children), (3, 0));
+    run(&mut context, 600_000_000);
+    assert_eq!((context.core.connections(), context.core.children), (1, 0));
 }
