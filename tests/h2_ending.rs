@@ -10,13 +10,16 @@ use h2::{Code, Engine, Limits, Request, StreamId as H2Stream};
 use h2_peer::Peer;
 use millstream::http::{BodyLength, Method};
 use millstream::sim::{Host, Network, RawSocket};
-use millstream::{Cause, Context, Cx, Error, Flow, StreamHandler, StreamId, StreamState, Tx, TxFlow, Us};
+use millstream::{
+    Cause, Context, Cx, Error, Flow, StreamHandler, StreamId, StreamInfo, StreamState, Tx, TxFlow, Us,
+};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 const POLICY: &str = r#"{"s": [
     {"server": {"server": true, "port": 80, "protocol": "h2", "metadata": [{"path": ""}]}},
+    {"terms": {"server": true, "port": 80, "protocol": "h2", "ws_subprotocol": "chat", "metadata": [{"path": ""}]}},
     {"other": {"server": true, "port": 80, "protocol": "h2", "metadata": [{"path": ""}]}},
     {"get": {"endpoint": "10.0.0.1", "port": 80, "protocol": "h2", "http_method": "GET", "http_url": "x",
         "opportunistic": true}}]}"#;
@@ -73,11 +76,15 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with_server(StreamInfo::from("server"))
+    }
+
+    fn with_server(info: StreamInfo<'_>) -> Self {
         let network = Network::new(1);
         let near = network.host("10.0.0.2");
         let mut server = context(network.host("10.0.0.1"));
         let told = Log::default();
-        let stream = server.with(|cx| cx.create("server", User(Some(Rc::clone(&told))))).unwrap();
+        let stream = server.with(|cx| cx.create(info, User(Some(Rc::clone(&told))))).unwrap();
         Self { network, near, server, stream, told, now: 0 }
     }
 
@@ -161,6 +168,33 @@ fn a_client_that_does_nothing_is_let_go_as_soon_as_it_has_heard() {
     peer.socket.shutdown().unwrap();
     world.run(100);
     assert!(world.is_gone());
+}
+
+/// The settings that a server begins with.
+fn settings(socket: &mut RawSocket) -> Vec<[u8; 6]> {
+    let bytes = socket.read();
+    let len = usize::from(bytes[2]);
+    assert_eq!(bytes[3], 4, "{bytes:?}");
+    bytes[9..9 + len].as_chunks().0.to_vec()
+}
+
+#[test]
+fn who_came_before_its_server_left_is_granted_what_all_are() {
+    let mut world =
+        World::with_server(StreamInfo { manual_initial_tx_credit: 1000, ..StreamInfo::from("terms") });
+    let mut hello = Vec::new();
+    Engine::client(Limits::default()).poll_output(&mut hello);
+    let (mut early, mut late) = (world.connect(), world.connect());
+    early.write(&hello).unwrap();
+    world.run(10);
+    world.shut_down();
+    late.write(&hello).unwrap();
+    world.run(10);
+    let settings = [settings(&mut early), settings(&mut late)];
+    // What streams begin with is its user's to say; and websockets are taken (RFC 8441 3).
+    assert_eq!(settings[0].contains(&[0, 8, 0, 0, 0, 1]), cfg!(feature = "ws"), "{settings:?}");
+    assert!(settings[0].contains(&[0, 4, 0, 0, 0, 0]), "{settings:?}");
+    assert_eq!(settings[0], settings[1]);
 }
 
 #[test]

@@ -264,9 +264,7 @@ impl Core {
     fn h2_limits(&self, id: WsiId) -> Limits {
         let (limits, by_hand) = (Limits::default(), self.grants_by_hand(id));
         let initial_window = if by_hand { 0 } else { limits.initial_window };
-        let vhost = self.wsis.get(id).and_then(|wsi| wsi.vhost);
-        let connect_protocol =
-            cfg!(feature = "ws") && vhost.is_some_and(|vhost| self.listener_takes_ws(vhost));
+        let connect_protocol = cfg!(feature = "ws") && self.grants_websockets(id);
         Limits { by_hand, initial_window, connect_protocol, ..limits }
     }
 

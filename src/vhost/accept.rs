@@ -61,7 +61,7 @@ impl Core {
         if is_taken && self.vhosts_of(listener).is_none_or(|vhosts| vhosts.len() < 2) {
             return true;
         }
-        let Some((meant, how)) = self.select_vhost(present, listener, asked) else { return true };
+        let Some((meant, how)) = self.select_vhost(present, asked) else { return true };
         if is_taken {
             return meant == present || how == Match::First;
         }
@@ -76,12 +76,11 @@ impl Core {
         self.vhosts.get(vhost).is_some_and(|vhost| vhost.role == crate::ServerRole::Http)
     }
 
-    /// Some vhost of the listener that this one has does: a connection may be for any of them.
+    /// One of those for whom a connection may have come grants websockets.
     #[cfg(feature = "h2")]
-    pub(crate) fn listener_takes_ws(&self, vhost: VhostId) -> bool {
-        let listener = self.vhosts.get(vhost).map(|vhost| vhost.listener);
-        let vhosts = listener.and_then(|listener| self.vhosts_of(listener)).unwrap_or_default();
-        vhosts.iter().any(|id| self.vhosts.get(*id).is_some_and(|vhost| vhost.websockets))
+    pub(crate) fn grants_websockets(&self, id: WsiId) -> bool {
+        let Some(present) = self.wsis.get(id).and_then(|wsi| wsi.vhost) else { return false };
+        self.vhosts_in_reach(present).any(|(_, vhost)| vhost.websockets)
     }
 
     /// Clients of this vhost may ask for another protocol on a stream of HTTP/2, and for which.
@@ -97,8 +96,7 @@ impl Core {
     pub(crate) fn vhost_of_request(&self, id: WsiId, asked: Option<&str>) -> Option<VhostId> {
         let wsi = self.wsis.get(id)?;
         let present = wsi.vhost?;
-        let listener = self.vhosts.get(present).map(|vhost| vhost.listener);
-        match listener.and_then(|listener| self.select_vhost(present, listener, asked)) {
+        match self.select_vhost(present, asked) {
             Some((meant, Match::First)) if wsi.is_tls() && meant != present => Some(present),
             Some((meant, _)) if meant == present || !wsi.is_tls() => Some(meant),
             Some(_) => None,
@@ -114,8 +112,7 @@ impl Core {
         asked: Option<&str>,
     ) -> Option<crate::tls::ServerConfig> {
         let present = self.wsis.get(id)?.vhost?;
-        let listener = self.vhosts.get(present)?.listener;
-        let (meant, _) = self.select_vhost(present, listener, asked)?;
+        let (meant, _) = self.select_vhost(present, asked)?;
         self.vhost_assign(id, meant);
         self.vhosts.get(meant)?.tls.clone()
     }

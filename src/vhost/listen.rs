@@ -235,9 +235,8 @@ impl Core {
     /// One of those for whom a connection may have come says itself how much its clients may send.
     #[cfg(feature = "h2")]
     pub(crate) fn grants_by_hand(&self, id: WsiId) -> bool {
-        let vhost = self.wsis.get(id).and_then(|wsi| self.vhosts.get(wsi.vhost?));
-        let vhosts = vhost.and_then(|vhost| self.vhosts_of(vhost.listener)).unwrap_or_default();
-        vhosts.iter().any(|id| self.vhosts.get(*id).is_some_and(|vhost| vhost.tx_credit.is_some()))
+        let Some(present) = self.wsis.get(id).and_then(|wsi| wsi.vhost) else { return false };
+        self.vhosts_in_reach(present).any(|(_, vhost)| vhost.tx_credit.is_some())
     }
 
     pub(super) fn vhosts_of(&self, listener: WsiId) -> Option<&[VhostId]> {

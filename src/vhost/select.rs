@@ -1,9 +1,8 @@
 //! Which of the vhosts of one port a client means, by the name that it asks for: in TLS (SNI, RFC 6066 3) or in the Host
 //! header. The rules are those of lws (README.coding.md, "How lws matches hostname or SNI to a vhost").
 
-use super::VhostId;
+use super::{Vhost, VhostId};
 use crate::context::Core;
-use crate::wsi::WsiId;
 
 /// How well a vhost fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,18 +50,20 @@ fn select<'a, T>(
 }
 
 impl Core {
-    /// Whom a client means that asks for `asked`, and has come to this listener for `present`: which is heard still while it
-    /// is leaving, though it listens no more.
-    pub(crate) fn select_vhost(
-        &self,
-        present: VhostId,
-        listener: WsiId,
-        asked: Option<&str>,
-    ) -> Option<(VhostId, Match)> {
-        let is_leaving = self.vhosts.get(present).is_some_and(|vhost| vhost.is_leaving);
-        let listed = self.vhosts_of(listener).unwrap_or_default().iter().copied();
-        let vhosts = is_leaving.then_some(present).into_iter().chain(listed);
-        select(vhosts.filter_map(|id| Some((id, self.vhosts.get(id)?.name.as_deref()))), asked)
+    /// Whom a client means that asks for `asked`, and has come for `present`.
+    pub(crate) fn select_vhost(&self, present: VhostId, asked: Option<&str>) -> Option<(VhostId, Match)> {
+        let vhosts = self.vhosts_in_reach(present);
+        select(vhosts.map(|(id, vhost)| (id, vhost.name.as_deref())), asked)
+    }
+
+    /// Whom a connection may be for that has come for `present`: who listens where it came in, and `present` itself, which is
+    /// heard still while it is leaving, though it listens no more.
+    pub(super) fn vhosts_in_reach(&self, present: VhostId) -> impl Iterator<Item = (VhostId, &Vhost)> {
+        let row = self.vhosts.get(present);
+        let leaving = row.filter(|vhost| vhost.is_leaving).map(|_| present);
+        let listed = row.and_then(|vhost| self.vhosts_of(vhost.listener)).unwrap_or_default();
+        let ids = leaving.into_iter().chain(listed.iter().copied());
+        ids.filter_map(|id| Some((id, self.vhosts.get(id)?)))
     }
 }
 
