@@ -27,8 +27,10 @@ struct Told {
     payload: Vec<u8>,
     cause: Option<String>,
     sent: usize,
+    id: Option<StreamId>,
 }
 
+/// Takes nothing of the answer for `later` before it is told to.
 struct Client(Rc<RefCell<Told>>);
 
 impl StreamHandler for Client {
@@ -46,6 +48,10 @@ impl StreamHandler for Client {
     fn state(&mut self, cx: &mut Cx<'_>, me: StreamId, state: StreamState, _: u32) -> Flow {
         let mut told = self.0.borrow_mut();
         told.states.push(state);
+        told.id = Some(me);
+        if state == StreamState::Connected && cx.metadata(me, "path") == Some(b"later") {
+            cx.rx_flow(me, false).unwrap();
+        }
         if let Some(cause) = cx.cause(me) {
             told.cause = Some(Cause::to_string(cause));
         }
@@ -217,6 +223,39 @@ fn a_connection_that_breaks_is_told_to_each_of_its_streams() {
     again.answer(1);
     world.run(10);
     assert_eq!((&told[0].borrow().payload[..], &told[1].borrow().payload[..]), (&b"/a"[..], &b"/b"[..]));
+}
+
+#[test]
+fn an_answer_that_is_there_is_its_users_whatever_becomes_of_the_connection() {
+    let ends: [fn(Peer); 3] = [
+        |peer| drop(peer),
+        |peer| peer.socket.reset(),
+        // DATA on stream 0 (RFC 9113 6.1).
+        |mut peer| assert!(peer.socket.write(&[0, 0, 1, 0, 0, 0, 0, 0, 0, b'x']).is_ok()),
+    ];
+    for end in ends {
+        let mut world = World::new();
+        let (held, open) = (world.ask("later"), world.ask("b"));
+        let mut peer = world.peer(Limits::default());
+        peer.answer(0);
+        world.exchange(&mut peer);
+        end(peer);
+        world.run(500);
+        assert_eq!(held.borrow().states.last(), Some(&StreamState::Connected));
+        assert_eq!(open.borrow().states.last(), Some(&StreamState::Unreachable));
+        world.run(1000);
+        let mut again = world.peer(Limits::default());
+        assert_eq!(paths(&again), ["/b"], "who comes now gets another connection");
+        again.answer(0);
+        world.run(100_000);
+        let id = held.borrow().id.unwrap();
+        world.context.with(|cx| cx.rx_flow(id, true)).unwrap();
+        world.run(10);
+        assert_eq!(held.borrow().payload, b"/later");
+        assert_eq!(held.borrow().states[3..], [StreamState::QosAckRemote, StreamState::Disconnected]);
+        world.run(100_000);
+        assert_eq!(world.context.census().wsis, 0);
+    }
 }
 
 #[test]

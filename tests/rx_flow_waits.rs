@@ -159,11 +159,11 @@ fn a_client_may_let_an_answer_wait() {
         });
         network.run(&mut [&mut server, &mut client], Us::from_us(25_000_000)).unwrap();
         client.with(|cx| cx.rx_flow(asking, false)).unwrap();
-        network.run(&mut [&mut server, &mut client], Us::from_us(50_000_000)).unwrap();
+        network.run(&mut [&mut server, &mut client], Us::from_us(90_000_000)).unwrap();
         assert_eq!((log.borrow().got, log.borrow().ends), (0, 0), "{client_type}");
         let what = format!("{client_type}: {:?}", log.borrow().states);
         client.with(|cx| cx.rx_flow(asking, true)).expect(&what);
-        network.run(&mut [&mut server, &mut client], Us::from_us(51_000_000)).unwrap();
+        network.run(&mut [&mut server, &mut client], Us::from_us(91_000_000)).unwrap();
         assert_eq!((log.borrow().got, log.borrow().ends), (9000, 1), "{what}");
     }
 }

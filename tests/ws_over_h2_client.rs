@@ -398,3 +398,25 @@ fn a_goodbye_that_is_not_answered_is_waited_for_so_long_and_no_longer() {
     peer.turn(&mut world);
     assert_eq!(peer.resets, [Code::CANCEL]);
 }
+
+#[test]
+fn what_a_websocket_was_sent_before_its_connection_broke_waits_for_its_user() {
+    let mut world = World::new();
+    let log = Log::default();
+    let id = world.context.with(|cx| cx.create("socket", User(Rc::clone(&log)))).unwrap();
+    let mut peer = world.accept(true);
+    let stream = peer.grant(&mut world);
+    world.context.with(|cx| cx.rx_flow(id, false)).unwrap();
+    // A message, and a goodbye.
+    peer.send(stream, b"\x81\x05later\x88\x02\x03\xe8", true);
+    peer.turn(&mut world);
+    peer.socket.reset();
+    world.run(100_000);
+    assert_eq!((log.borrow().messages.len(), log.borrow().states.last()), (0, Some(&S::Connected)));
+    world.context.with(|cx| cx.rx_flow(id, true)).unwrap();
+    world.run(100_000);
+    assert_eq!(log.borrow().messages, b"later");
+    assert_eq!(log.borrow().states.last(), Some(&S::Disconnected));
+    assert!(log.borrow().causes[0].contains("1000"), "{:?}", log.borrow().causes);
+    assert_eq!(world.context.census().wsis, 0);
+}

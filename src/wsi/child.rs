@@ -88,10 +88,13 @@ impl Core {
         }
     }
 
-    /// The connection is gone, and so is what it carried.
+    /// The connection is gone, and so is what it carried; but who has heard its peer out ends when its user has heard it too.
     pub(crate) fn carrier_closed(&mut self, carrier: WsiId, cause: Option<&Cause>) {
         for child in self.families.remove(&carrier).unwrap_or_default() {
-            self.close(child, cause.cloned());
+            let has_all = |wsi: &Wsi| wsi.state() == WsiState::Open && wsi.flags.has(Flags::EOF);
+            if !self.wsis.get(child).is_some_and(has_all) {
+                self.close(child, cause.cloned());
+            }
         }
     }
 

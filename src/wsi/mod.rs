@@ -40,6 +40,8 @@ pub use validity::Validity;
 pub(crate) use validity::ValidityClock;
 
 use crate::context::arena::id;
+#[cfg(feature = "h2")]
+use crate::http::Head;
 use crate::plat::{Address, Socket};
 use crate::role::Role;
 use crate::secure_stream::StreamId;
@@ -161,6 +163,9 @@ pub(crate) struct Rare {
     pub(crate) pool_key: Option<PoolKey>,
     pub(crate) peer: Option<Address>,
     pub(crate) closing: Option<Closing>,
+    /// With what the message ended that lies in `rest`, where what carried it is gone.
+    #[cfg(feature = "h2")]
+    pub(crate) trailers: Option<Box<Head>>,
     /// Of client connections.
     pub(crate) timings: Option<Box<Timings>>,
     /// The connection whose payload this one's bytes are.

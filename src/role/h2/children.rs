@@ -240,6 +240,10 @@ impl Core {
         let Some(wsi) = self.wsis.get(child) else { return };
         let (is_off, has_rest) = (wsi.flags.has(Flags::RX_FLOW_OFF), !wsi.rest.is_empty());
         let is_ws = !matches!(wsi.role, Role::Child(_));
+        // The connection may be gone.
+        if wsi.flags.has(Flags::EOF) && !is_off {
+            return self.schedule(child);
+        }
         // It has been granted what is kept for a websocket, and no more before there is one.
         if wsi.flags.has(Flags::UNDECIDED) {
             return;
@@ -299,18 +303,12 @@ impl Context {
                 _ => self.core.spares.take_back(&mut rest),
             }
         }
-        let Some(h2) = self.core.h2_mut(id) else { return };
+        let Some(h2) = self.core.h2_mut(id) else { return self.h2_end_alone(child) };
         let Some(exchange) = h2.exchanges.get_mut(&child) else { return };
-        match std::mem::take(&mut exchange.incoming) {
-            Incoming::Held(trailers) => {
-                exchange.incoming = Incoming::Ended;
-                self.h2_tell_end(child, &trailers);
-            }
-            incoming => {
-                exchange.incoming = incoming;
-                self.core.h2_child_rx_flow(id, child);
-                self.core.h2_child_progress(child);
-            }
+        if let Some(trailers) = exchange.take_held() {
+            return self.h2_tell_end(child, &trailers);
         }
+        self.core.h2_child_rx_flow(id, child);
+        self.core.h2_child_progress(child);
     }
 }

@@ -1,11 +1,29 @@
 //! How a connection ends: its server goes in grace (RFC 9113 6.8), or its peer does not follow the settings (RFC 9113
-//! 6.5.3).
+//! 6.5.3). And what outlives it.
 
-use crate::cause::Cause;
-use crate::context::{Core, Timer};
+use super::{Exchange, Incoming};
+use crate::cause::{Cause, Phase};
+use crate::context::{Context, Core, Timer, WsiEvent};
+use crate::http::Head;
 use crate::role::Role;
-use crate::wsi::WsiId;
+use crate::wsi::{Flags, WsiId};
 use h2::Code;
+
+impl Exchange {
+    /// The end of a message that its user lets wait.
+    pub(super) fn take_held(&mut self) -> Option<Box<Head>> {
+        match std::mem::take(&mut self.incoming) {
+            Incoming::Held(trailers) => {
+                self.incoming = Incoming::Ended;
+                Some(trailers)
+            }
+            other => {
+                self.incoming = other;
+                None
+            }
+        }
+    }
+}
 
 impl Core {
     /// Settings are on their way: the peer has some time to say that it knows them.
@@ -20,16 +38,35 @@ impl Core {
     /// The peer has said something: what is acknowledged is not waited for.
     pub(super) fn h2_see_acknowledgement(&mut self, id: WsiId) {
         if self.h2_mut(id).is_some_and(|h2| h2.settings_timer.is_some() && h2.engine.is_acknowledged()) {
-            self.h2_left(id);
+            self.h2_expect_no_more(id);
         }
     }
 
-    /// Nobody waits for settings any more.
-    pub(in crate::role) fn h2_left(&mut self, id: WsiId) {
+    fn h2_expect_no_more(&mut self, id: WsiId) {
         if let Some(Role::H2(h2)) = self.wsis.get_mut(id).map(|wsi| &mut wsi.role)
             && let Some(sul) = h2.settings_timer.take()
         {
             self.suls.cancel(sul);
+        }
+    }
+
+    /// The connection is given up: nobody waits for settings any more, and a response that is there, and that its user lets
+    /// wait, is with its user from here on.
+    pub(in crate::role) fn h2_left(&mut self, id: WsiId) {
+        self.h2_expect_no_more(id);
+        let Some(Role::H2(h2)) = self.wsis.get_mut(id).map(|wsi| &mut wsi.role) else { return };
+        if h2.is_server {
+            return;
+        }
+        let take = |(child, exchange): (&WsiId, &mut Exchange)| exchange.take_held().map(|end| (*child, end));
+        let held: Vec<_> = h2.exchanges.iter_mut().filter_map(take).collect();
+        for (child, trailers) in held {
+            // Nor is there anybody any more who could take the rest of its request.
+            self.wait_no_more(child);
+            if let Some(wsi) = self.wsis.get_mut(child) {
+                wsi.flags.set(Flags::EOF);
+                wsi.rare().trailers = Some(trailers);
+            }
         }
     }
 
@@ -58,6 +95,17 @@ impl Core {
         if is_over {
             self.h2_flush(id);
             self.close_flushed(id, None);
+        }
+    }
+}
+
+impl Context {
+    /// All of a response has been taken whose connection is gone.
+    pub(super) fn h2_end_alone(&mut self, child: WsiId) {
+        let Some(wsi) = self.core.wsis.get_mut(child) else { return };
+        if let Some(trailers) = wsi.rare.as_mut().and_then(|rare| rare.trailers.take()) {
+            self.wsi_event(child, WsiEvent::End(&trailers));
+            self.core.close(child, Some(Cause::closed(Phase::Answering)));
         }
     }
 }

@@ -29,7 +29,7 @@ impl Core {
         let (state, flags) = (row.state(), row.flags);
         let Role::Child(id) = row.role else { return Err(Error::WrongRole) };
         self.h2_furnish(id);
-        let wsi = self.wsis.get_mut(id).ok_or(Error::Stale)?;
+        let wsi = self.wsis.get_mut(id).ok_or(Error::NotConnected)?;
         let is_tls = wsi.is_tls();
         let Role::H2(h2) = &mut wsi.role else { return Err(Error::WrongRole) };
         let Some(exchange) = h2.exchanges.get_mut(&child).filter(|_| state == WsiState::Open) else {
