@@ -5,6 +5,7 @@ use crate::context::{Context, Core};
 use crate::error::Error;
 use crate::secure_stream::{Tx, TxFlow};
 use crate::wsi::{Binding, ClientRole, Validity, WsiId, WsiState};
+use std::time::Duration;
 
 impl Role {
     /// Connections that speak this carry several users.
@@ -80,6 +81,14 @@ impl Core {
         self.mqtt_rx_flow(carrier);
         #[cfg(feature = "h2")]
         self.h2_child_rx_flow(carrier, child);
+    }
+
+    /// How long a user may still wait for its turn to send, because others have theirs.
+    pub(crate) fn role_line_moves(&self, child: WsiId) -> Option<Duration> {
+        #[cfg(feature = "h2")]
+        return self.h2_line_moves(child);
+        #[cfg(not(feature = "h2"))]
+        None
     }
 
     /// A user that has its connection to itself takes payload again, or none for now.

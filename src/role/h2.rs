@@ -10,11 +10,13 @@ mod tests;
 #[cfg(feature = "ws")]
 mod tunnel;
 mod upgrade;
+mod windows;
 mod wish;
 
 pub(crate) use wish::{HalfClose, StreamWish};
 
 use super::{Framed, Role};
+use crate::Us;
 use crate::cause::{Cause, Phase};
 use crate::context::scratch::Scratch;
 use crate::context::{Context, Core, SulId, WsiEvent};
@@ -54,6 +56,20 @@ enum Incoming {
     Ended,
 }
 
+/// Where a child is that may want to send.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It has not asked, or has had its turn.
+    #[default]
+    Away,
+    /// It waits for its turn.
+    Queued,
+    /// It has had no turn because the connection's window is shut: its turn comes before those of all that are queued.
+    InLine,
+    /// Its own window is shut.
+    Blocked,
+}
+
 /// What a child that is open has under way.
 #[derive(Debug, Default)]
 struct Exchange {
@@ -67,8 +83,7 @@ struct Exchange {
     half_close_due: bool,
     /// An extended CONNECT (RFC 8441), which has not been refused.
     is_tunnel: bool,
-    /// Waits for its turn to send, or for room.
-    in_line: bool,
+    place: Place,
 }
 
 /// What the users of a connection share.
@@ -91,9 +106,11 @@ pub(crate) struct H2 {
     waiting: VecDeque<WsiId>,
     /// Exchanges that have no stream yet: a place is kept for each.
     unasked: usize,
-    /// Those that want to send, and those of them for which there is no room.
+    /// Those that want to send, and those of them for which the connection has no room, each in the order of their turns.
     queue: VecDeque<WsiId>,
-    blocked: Vec<WsiId>,
+    line: VecDeque<WsiId>,
+    /// When the connection's window was opened last.
+    opened: Us,
     /// What the peer has left for, if it did because of an error.
     goodbye: Option<Code>,
     /// Whose payload it is that is being framed.
@@ -128,7 +145,8 @@ impl H2 {
             waiting: VecDeque::new(),
             unasked: 0,
             queue: VecDeque::new(),
-            blocked: Vec::new(),
+            line: VecDeque::new(),
+            opened: Us::default(),
             goodbye: None,
             sending: None,
             settings_timer: None,
@@ -468,12 +486,14 @@ impl Context {
                     self.core.close(child, Some(Cause::protocol(&error.to_string())));
                 }
             }
-            Event::Window { stream } => self.core.h2_unblock(id, stream),
-            Event::Settings => {
-                if let Some(h2) = self.core.h2_mut(id) {
-                    h2.has_settings = true;
+            Event::Window { stream: None } => self.core.h2_opened(id),
+            Event::Window { stream: Some(stream) } => {
+                if let Some(child) = self.core.h2_child(id, stream) {
+                    self.core.h2_unblock(id, child);
                 }
-                self.core.h2_unblock(id, None);
+            }
+            Event::Settings => {
+                self.core.h2_unblock_by_settings(id);
                 self.core.h2_admit(id);
             }
             Event::Pong { .. } => self.core.validity_confirmed(id),
@@ -537,7 +557,7 @@ impl Context {
     }
 
     fn h2_tell_end(&mut self, child: WsiId, trailers: &Head) {
-        self.core.role_wait(child, Wait::Nothing, Duration::ZERO);
+        self.core.h2_wait(child, Wait::Nothing, Duration::ZERO);
         self.wsi_event(child, WsiEvent::End(trailers));
         self.core.h2_child_progress(child);
     }

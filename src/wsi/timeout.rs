@@ -128,7 +128,10 @@ impl Context {
                 // The response is not due before the request is complete, and that takes our user's time.
                 self.core.wait_for(id, Wait::Response, self.core.timeouts.response);
             }
-            Wait::Send => self.core.close(id, Some(Cause::timeout(Phase::Established))),
+            Wait::Send => match self.core.role_line_moves(id) {
+                Some(left) => self.core.wait_for(id, Wait::Send, left),
+                None => self.core.close(id, Some(Cause::timeout(Phase::Established))),
+            },
             Wait::Response => self.core.close(id, Some(Cause::timeout(Phase::Answering))),
             Wait::Request => self.request_timed_out(id),
             Wait::KeepAlive | Wait::Pooled

@@ -323,11 +323,18 @@ impl Engine {
         Ok(())
     }
 
+    /// What the peer lets us send: on a stream, or on the connection, by all of its streams together.
+    pub fn tx_window(&self, stream: Option<StreamId>) -> u32 {
+        match stream {
+            Some(stream) => self.streams.get(stream.0).map_or(0, |row| row.window.size()),
+            None => self.window.size(),
+        }
+    }
+
     /// How many bytes of payload a frame on this stream can have now. 0: not before [`crate::Event::Window`], or
     /// [`crate::Event::Settings`].
     pub fn tx_room(&self, stream: StreamId) -> usize {
-        let room = self.streams.get(stream.0).map_or(0, |row| row.window.size());
-        room.min(self.window.size()).min(self.peer.frame) as usize
+        self.tx_window(Some(stream)).min(self.tx_window(None)).min(self.peer.frame) as usize
     }
 
     /// How much of an announced length is still to come.

@@ -103,6 +103,9 @@ impl Core {
 
     /// The peer has some time for its next piece, if there is to be one.
     pub(super) fn h2_wait_for_more(&mut self, child: WsiId) {
+        if self.h2_is_blocked(child) {
+            return;
+        }
         #[cfg(feature = "ws")]
         if let Some(Role::Ws(_)) = self.wsis.get(child).map(|wsi| &wsi.role) {
             return self.h2_ws_waits(child);
@@ -141,6 +144,7 @@ impl Core {
     /// A child's row has gone: what is left of its stream is of no use to anybody.
     pub(in crate::role) fn h2_child_left(&mut self, id: WsiId, child: WsiId) {
         let Some(h2) = self.h2_mut(id) else { return };
+        h2.leave_place(child);
         match h2.exchanges.remove(&child) {
             None => h2.waiting.retain(|other| *other != child),
             Some(exchange) => match exchange.stream {
@@ -157,7 +161,6 @@ impl Core {
         #[cfg(feature = "ws")]
         h2.tunnels.forget(child);
         h2.sending = h2.sending.filter(|(sender, _)| *sender != child);
-        h2.blocked.retain(|other| *other != child);
         let is_over = h2.engine.is_drained() && h2.exchanges.is_empty();
         self.h2_flush(id);
         self.h2_rests(id);
@@ -175,7 +178,8 @@ impl Core {
         let is_whole =
             h2.exchanges.get(&child).is_some_and(|exchange| !matches!(exchange.incoming, Incoming::Arriving));
         if !is_server && is_whole && code == Code::NO_ERROR {
-            return;
+            // There is no window to wait for any more.
+            return self.h2_unblock(id, child);
         }
         if !is_server && code == Code::REFUSED_STREAM {
             // Who is too busy is not to be asked without end.
@@ -256,7 +260,7 @@ impl Core {
         if is_off {
             h2.engine.hold_credit(stream);
             // It is not the peer who is slow.
-            return self.role_wait(child, Wait::Nothing, Duration::ZERO);
+            return self.h2_wait(child, Wait::Nothing, Duration::ZERO);
         }
         if has_rest || has_end || is_ws {
             return self.schedule(child);

@@ -1,7 +1,7 @@
 //! Heads of requests and responses, and whose turn it is to send payload. Those that want to are asked in turn, each for as
 //! much as its window and the connection's have room for (RFC 9113 5.2).
 
-use super::{Exchange, Incoming};
+use super::{Exchange, Incoming, Place};
 use crate::context::scratch::{Scratch, TX_SIZE};
 use crate::context::{Context, Core};
 use crate::error::Error;
@@ -9,7 +9,7 @@ use crate::http::{BodyLength, Status};
 use crate::role::h1::dated;
 use crate::role::{Framed, Role};
 use crate::secure_stream::{Tx, TxFlow, TxState};
-use crate::wsi::{Binding, Flags, Wait, WsiId, WsiState};
+use crate::wsi::{Flags, Wait, WsiId, WsiState};
 use h2::{Request, StreamId};
 use std::cell::Cell;
 
@@ -157,8 +157,9 @@ impl Core {
     pub(in crate::role) fn h2_child_wants_tx(&mut self, id: WsiId, child: WsiId) {
         let Some(h2) = self.h2_mut(id) else { return };
         if let Some(exchange) = h2.exchanges.get_mut(&child)
-            && !std::mem::replace(&mut exchange.in_line, true)
+            && exchange.place == Place::Away
         {
+            exchange.place = Place::Queued;
             h2.queue.push_back(child);
         }
         self.wsi_request_tx(id);
@@ -169,9 +170,9 @@ impl Core {
         loop {
             let h2 = self.h2_mut(id)?;
             h2.sending = None;
-            let child = h2.queue.pop_front()?;
+            let child = h2.pop_sender()?;
             let Some(exchange) = h2.exchanges.get_mut(&child) else { continue };
-            exchange.in_line = false;
+            exchange.place = Place::Away;
             let is_tunnel = exchange.is_tunnel;
             // One without a stream is in the queue again when it has sent its request.
             let Some(stream) = exchange.stream else { continue };
@@ -183,19 +184,10 @@ impl Core {
             }
             let h2 = self.h2_mut(id)?;
             let is_done = h2.engine.tx_done(stream);
-            // Clients have little room for what follows a 101 before they have gone on in HTTP/2 themselves.
-            let room = if h2.is_server && !h2.has_settings { 0 } else { h2.engine.tx_room(stream) };
+            let room = if h2.has_room() { h2.engine.tx_room(stream) } else { 0 };
             let left = h2.engine.tx_left(stream).and_then(|left| usize::try_from(left).ok());
             if room == 0 && !is_done {
-                if let Some(exchange) = h2.exchanges.get_mut(&child) {
-                    exchange.in_line = true;
-                }
-                h2.blocked.push(child);
-                // Windows are for data alone (RFC 9113 6.9): the peer may want the head before it grants anything.
-                if let Some(&Binding::Stream(user)) = self.wsis.get(child).map(|wsi| &wsi.binding) {
-                    self.h1_answer_alone(user, child);
-                }
-                self.wait_to_send(child);
+                self.h2_block(id, child, stream);
                 continue;
             }
             h2.sending = Some((child, stream));
@@ -208,24 +200,8 @@ impl Core {
         }
     }
 
-    /// There is room on a stream, or for all of them.
-    pub(super) fn h2_unblock(&mut self, id: WsiId, stream: Option<StreamId>) {
-        let which = stream.and_then(|stream| self.h2_child(id, stream));
-        if stream.is_some() && which.is_none() {
-            return;
-        }
-        let Some(h2) = self.h2_mut(id) else { return };
-        let is_meant = |child: &mut WsiId| which.is_none_or(|which| which == *child);
-        let unblocked: Vec<_> = h2.blocked.extract_if(.., is_meant).collect();
-        h2.queue.extend(&unblocked);
-        for child in unblocked {
-            self.h2_wait_for_more(child);
-        }
-        self.h2_more_tx(id);
-    }
-
     pub(super) fn h2_more_tx(&mut self, id: WsiId) {
-        if self.h2_mut(id).is_some_and(|h2| !h2.queue.is_empty()) {
+        if self.h2_mut(id).is_some_and(|h2| h2.has_sender()) {
             self.wsi_request_tx(id);
         }
     }

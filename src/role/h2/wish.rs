@@ -1,7 +1,7 @@
 //! What a user wants of its streams beyond what HTTP/1.1 knows: that the peer sends only what it is granted, and that the
 //! stream stays open for what the peer may send (README.h2-long-poll.md).
 
-use super::{Exchange, H2, Incoming};
+use super::{Exchange, H2, Incoming, Place};
 use crate::context::Core;
 use crate::error::Error;
 use crate::http::BodyLength;
@@ -30,7 +30,10 @@ pub(crate) struct StreamWish {
 impl Exchange {
     /// The exchange after this one on the same connection.
     pub(super) fn next(&self, stream: StreamId, half_close_due: bool) -> Self {
-        Self { stream: Some(stream), incoming: Incoming::Arriving, half_close_due, has_head: false, ..*self }
+        // A window that the stream before this one has waited for opens no more.
+        let place = if self.place == Place::Blocked { Place::Away } else { self.place };
+        let incoming = Incoming::Arriving;
+        Self { stream: Some(stream), incoming, half_close_due, has_head: false, place, ..*self }
     }
 
     /// No bound is set to how long the peer may be silent.
