@@ -170,6 +170,30 @@ fn a_client_that_does_nothing_is_let_go_as_soon_as_it_has_heard() {
     assert!(world.is_gone());
 }
 
+#[test]
+fn a_stream_that_begins_as_the_only_other_one_ends_is_served_like_any_other() {
+    let mut world = World::new();
+    let mut peer = world.client();
+    let first = ask(&mut peer, "/");
+    world.exchange(&mut peer);
+    let mut slow = None;
+    peer.say(|engine, out| {
+        let request = |path: &'static str| Request::new(Method::Get, b"http", b"10.0.0.1", path.as_bytes());
+        let ask = |engine: &mut Engine, path, out: &mut Vec<u8>| {
+            engine.encode_request(&request(path), std::iter::empty(), BodyLength::None, out).unwrap()
+        };
+        let given_up = ask(engine, "/slow", out);
+        engine.reset(given_up, Code::CANCEL);
+        engine.poll_output(out);
+        slow = Some(ask(engine, "/slow", out));
+    });
+    world.run(10);
+    peer.say(|engine, _| engine.ping([1; 8]));
+    world.run(6000);
+    peer.serve();
+    assert_eq!(peer.ended, [first, slow.unwrap()]);
+}
+
 /// The settings that a server begins with.
 fn settings(socket: &mut RawSocket) -> Vec<[u8; 6]> {
     let bytes = socket.read();

@@ -256,7 +256,7 @@ impl ContextBuilder {
             pool: HashMap::new(),
             pooled: 0,
             carriers: HashMap::new(),
-            families: HashMap::new(),
+            families: crate::wsi::Families::default(),
             children: 0,
             #[cfg(feature = "mqtt")]
             mqtt: crate::role::MqttSessions::default(),

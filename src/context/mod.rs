@@ -115,11 +115,11 @@ pub(crate) struct Core {
     pub(crate) pooled: usize,
     /// Connections that several share, by what they have to have in common; and whom each carries.
     pub(crate) carriers: HashMap<Rc<ClientInfo>, WsiId>,
-    pub(crate) families: HashMap<WsiId, crate::wsi::Family>,
+    pub(crate) families: crate::wsi::Families,
     pub(crate) children: usize,
     /// What connections need only while they have streams.
     #[cfg(feature = "h2")]
-    pub(crate) h2_memory: Vec<h2::Memory>,
+    pub(crate) h2_memory: Vec<crate::role::H2Memory>,
     #[cfg(feature = "mqtt")]
     pub(crate) mqtt: crate::role::MqttSessions,
     pub(crate) peers: crate::vhost::Peers,

@@ -88,7 +88,10 @@ impl Core {
         #[cfg(feature = "h2")]
         return self.h2_line_moves(child);
         #[cfg(not(feature = "h2"))]
-        None
+        {
+            let _ = (self, child);
+            None
+        }
     }
 
     /// A user that has its connection to itself takes payload again, or none for now.

@@ -4,6 +4,7 @@
 mod children;
 mod ending;
 mod fall_back;
+mod memory;
 mod sending;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod upgrade;
 mod windows;
 mod wish;
 
+pub(crate) use memory::Memory;
 pub(crate) use wish::{HalfClose, StreamWish};
 
 use super::{Framed, Role};
@@ -21,16 +23,13 @@ use crate::cause::{Cause, Phase};
 use crate::context::scratch::Scratch;
 use crate::context::{Context, Core, SulId, WsiEvent};
 use crate::http::Head;
-use crate::wsi::{Binding, Family, Flags, Wait, WsiId, WsiState};
+use crate::wsi::{Binding, Flags, Wait, WsiId, WsiState};
 use h2::{Code, EncodeError, Engine, Event, Limits, StreamId};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// Bytes that may wait to be sent before the peer is not listened to any more: one that does not read is not answered.
 const FRONT_MOST: usize = 64 * 1024;
-
-/// What engines at rest have put by, for those that are next; each has as much as one needs at most.
-const MEMORIES: usize = 16;
 
 /// What a stream that finds its user by its request has to say before that: taken in, and three states.
 const FIRST_EFFECTS: usize = 4;
@@ -119,7 +118,7 @@ pub(crate) struct H2 {
     settings_timer: Option<SulId>,
     #[cfg(feature = "ws")]
     tunnels: tunnel::Tunnels,
-    /// The engine has taken up memory, which it puts by when it is at rest.
+    /// It has taken up memory, which it puts by when it is at rest.
     has_memory: bool,
 }
 
@@ -263,7 +262,6 @@ impl Core {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
         wsi.role = Role::H2(Box::new(H2::server(engine)));
         wsi.binding = Binding::Carrier;
-        self.families.insert(id, Family::new());
         // This role can ask for signs of life, which the one before could not.
         self.validity_start(id);
     }
@@ -298,29 +296,6 @@ impl Core {
         }
     }
 
-    /// Messages are about to pass.
-    fn h2_furnish(&mut self, id: WsiId) {
-        let Some(Role::H2(h2)) = self.wsis.get_mut(id).map(|wsi| &mut wsi.role) else { return };
-        if !h2.has_memory {
-            h2.has_memory = true;
-            h2.engine.take_up(self.h2_memory.pop().unwrap_or_default());
-        }
-    }
-
-    /// If no streams are left, others can use the memory until there are.
-    fn h2_rests(&mut self, id: WsiId) {
-        let Some(Role::H2(h2)) = self.wsis.get_mut(id).map(|wsi| &mut wsi.role) else { return };
-        if h2.has_memory
-            && h2.exchanges.is_empty()
-            && let Some(memory) = h2.engine.put_by()
-        {
-            h2.has_memory = false;
-            if self.h2_memory.len() < MEMORIES {
-                self.h2_memory.push(memory);
-            }
-        }
-    }
-
     /// Something was sent: a peer that was not listened to because it did not read is heard again.
     pub(super) fn h2_progress(&mut self, id: WsiId) {
         self.h2_flush(id);
@@ -333,7 +308,7 @@ impl Core {
 
     /// A peer that held up our sending has taken all that there was.
     pub(super) fn h2_drained(&mut self, id: WsiId) {
-        if self.families.get(&id).is_some_and(|family| family.is_empty()) {
+        if self.families.is_lonely(id) {
             self.carrier_idles(id);
         }
         self.h2_progress(id);
@@ -378,7 +353,7 @@ impl Core {
             return;
         }
         let is_waiting = self.wsis.get(id).is_some_and(|wsi| wsi.deadline.is(Wait::Request));
-        match self.families.get(&id).is_some_and(|family| family.is_empty()) {
+        match self.families.is_lonely(id) {
             _ if is_amid && is_waiting => {}
             _ if is_amid => self.role_wait(id, Wait::Request, self.timeouts.request),
             true => self.carrier_idles(id),

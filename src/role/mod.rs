@@ -13,7 +13,7 @@ mod raw;
 mod ws;
 
 #[cfg(feature = "h2")]
-pub(crate) use h2::{HalfClose, StreamWish};
+pub(crate) use h2::{HalfClose, Memory as H2Memory, StreamWish};
 #[cfg(feature = "mqtt")]
 pub use mqtt::{MqttEvent, MqttInfo, MqttNotice};
 #[cfg(feature = "mqtt")]

@@ -201,7 +201,7 @@ impl Core {
     pub(super) fn mqtt_drained(&mut self, id: WsiId) {
         let Some(mqtt) = self.mqtt_mut(id) else { return };
         let (begun, connected) = (mqtt.engine.payload_due() > 0, mqtt.is_connected());
-        let is_lonely = self.families.get(&id).is_some_and(|family| family.is_empty());
+        let is_lonely = self.families.is_lonely(id);
         match (begun, connected) {
             (true, _) => self.role_wait(id, Wait::Request, self.timeouts.request),
             (false, false) => self.role_wait(id, Wait::Response, self.timeouts.response),
@@ -302,7 +302,7 @@ impl Context {
             Event::Connected { session_present } => self.core.mqtt_connected(id, session_present),
             Event::Refused(reason) => {
                 let cause = self.core.mqtt_refusal(id, "CONNACK", reason);
-                for child in self.core.families.get(&id).cloned().unwrap_or_default() {
+                for child in self.core.families.get(id).cloned().unwrap_or_default() {
                     self.wsi_event(child, WsiEvent::Mqtt(MqttEvent::Refused(reason, &cause)));
                 }
                 self.core.close(id, Some(cause));

@@ -5,11 +5,54 @@ use super::{Binding, ClientInfo, Flags, Wait, Wsi, WsiId, WsiState};
 use crate::cause::Cause;
 use crate::context::{Core, Effect};
 use crate::role::Role;
-use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// The children of one connection, by the order of their ids.
 pub(crate) type Family = BTreeSet<WsiId>;
+
+/// Emptied sets that are kept for those who are next to have children.
+const SPARE: usize = 16;
+
+/// Whom each connection carries. One that carries nobody is not in it.
+#[derive(Debug, Default)]
+pub(crate) struct Families {
+    of: HashMap<WsiId, Family>,
+    spare: Vec<Family>,
+}
+
+impl Families {
+    #[cfg(any(feature = "mqtt", all(feature = "h2", feature = "ws")))]
+    pub(crate) fn get(&self, carrier: WsiId) -> Option<&Family> {
+        self.of.get(&carrier)
+    }
+
+    pub(crate) fn is_lonely(&self, carrier: WsiId) -> bool {
+        !self.of.contains_key(&carrier)
+    }
+
+    /// The carrier has none any more: whoever it carried is on its own.
+    pub(crate) fn disperse(&mut self, carrier: WsiId) -> Family {
+        self.of.remove(&carrier).unwrap_or_default()
+    }
+
+    fn join(&mut self, carrier: WsiId, child: WsiId) {
+        let spare = &mut self.spare;
+        self.of.entry(carrier).or_insert_with(|| spare.pop().unwrap_or_default()).insert(child);
+    }
+
+    fn leave(&mut self, carrier: WsiId, child: WsiId) {
+        let Entry::Occupied(mut family) = self.of.entry(carrier) else { return };
+        family.get_mut().remove(&child);
+        if family.get().is_empty() {
+            let emptied = family.remove();
+            if self.spare.len() < SPARE {
+                self.spare.push(emptied);
+            }
+        }
+    }
+}
 
 impl Core {
     /// Rows that have a socket, or are about to have one: what `max_connections` is about. Of those who share one, each
@@ -36,8 +79,7 @@ impl Core {
 
     fn connect_carrier(&mut self, info: &Rc<ClientInfo>) -> WsiId {
         let carrier = self.connect_anew(info, Binding::Carrier);
-        // Where it fails at once its children hear of that as they would later.
-        self.families.insert(carrier, Family::new());
+        // Where it has failed at once its children hear of that as they would later.
         if self.wsis.get(carrier).is_some() {
             self.carriers.insert(Rc::clone(info), carrier);
         }
@@ -48,7 +90,7 @@ impl Core {
     pub(crate) fn child_add(&mut self, carrier: WsiId, wsi: Wsi) -> WsiId {
         let child = self.wsis.insert(wsi);
         self.children += 1;
-        self.families.entry(carrier).or_default().insert(child);
+        self.families.join(carrier, child);
         child
     }
 
@@ -90,7 +132,7 @@ impl Core {
 
     /// The connection is gone, and so is what it carried; but who has heard its peer out ends when its user has heard it too.
     pub(crate) fn carrier_closed(&mut self, carrier: WsiId, cause: Option<&Cause>) {
-        for child in self.families.remove(&carrier).unwrap_or_default() {
+        for child in self.families.disperse(carrier) {
             let has_all = |wsi: &Wsi| wsi.state() == WsiState::Open && wsi.flags.has(Flags::EOF);
             if !self.wsis.get(child).is_some_and(has_all) {
                 self.close(child, cause.cloned());
@@ -101,11 +143,9 @@ impl Core {
     /// A child's row has gone. The last one leaves the connection to the next that comes soon.
     pub(super) fn child_left(&mut self, carrier: WsiId, child: WsiId) {
         self.children = self.children.saturating_sub(1);
-        if let Some(family) = self.families.get_mut(&carrier) {
-            family.remove(&child);
-        }
+        self.families.leave(carrier, child);
         self.role_child_left(carrier, child);
-        let is_last = self.families.get(&carrier).is_some_and(BTreeSet::is_empty);
+        let is_last = self.families.is_lonely(carrier);
         let Some(wsi) = self.wsis.get(carrier).filter(|wsi| is_last && wsi.binding == Binding::Carrier)
         else {
             return;

@@ -24,7 +24,7 @@ mod validity;
 mod write;
 
 pub(crate) use burst::Burst;
-pub(crate) use child::Family;
+pub(crate) use child::Families;
 pub(crate) use close::Closing;
 pub use connect::{ClientInfo, ClientRole, Target};
 pub(crate) use connect::{Connecting, PoolKey};

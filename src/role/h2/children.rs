@@ -23,6 +23,7 @@ impl Core {
 
     /// A user comes to share the connection.
     pub(in crate::role) fn h2_child_joined(&mut self, id: WsiId, child: WsiId) {
+        self.h2_furnish(id);
         if let Some(Role::H2(h2)) = self.wsis.get_mut(id).map(|wsi| &mut wsi.role) {
             h2.waiting.push_back(child);
             self.h2_admit(id);
@@ -74,6 +75,8 @@ impl Core {
         if is_tunnel {
             wsi.flags.set(Flags::UNDECIDED);
         }
+        // The stream before this one may have ended in the same read, and left the connection at rest.
+        self.h2_furnish(id);
         let child = self.child_add(id, wsi);
         self.role_wait(id, Wait::Nothing, Duration::ZERO);
         let h2 = self.h2_mut(id)?;
@@ -164,7 +167,7 @@ impl Core {
         let is_over = h2.engine.is_drained() && h2.exchanges.is_empty();
         self.h2_flush(id);
         self.h2_rests(id);
-        if is_over && self.families.get(&id).is_some_and(|family| family.is_empty()) {
+        if is_over && self.families.is_lonely(id) {
             return self.close_flushed(id, None);
         }
         self.h2_admit(id);

@@ -22,7 +22,7 @@ impl Core {
             wsi.role = Role::for_client(ClientRole::H1);
             wsi.binding = Binding::Stream(heir);
         }
-        self.families.remove(&id);
+        self.families.disperse(id);
         // Nobody asks this role for signs of life.
         self.validity_start(id);
         let mut socket = Some(id);

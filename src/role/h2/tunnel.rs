@@ -96,7 +96,7 @@ impl Core {
 
     /// The peer does not speak HTTP/2 at all.
     pub(crate) fn h2_takes_no_ws(&mut self, id: WsiId) {
-        for child in self.families.get(&id).cloned().unwrap_or_default() {
+        for child in self.families.get(id).cloned().unwrap_or_default() {
             self.h2_has_no_tunnel(child);
         }
     }
