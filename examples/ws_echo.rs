@@ -7,7 +7,7 @@
 use millstream::http::Head;
 use millstream::{
     Cause, ClientInfo, ClientRole, Context, Cx, Error, Flow, Protocol, RxFlags, StreamHandler, StreamId,
-    Target, Tx, TxFlow, WsInfo, WsiId,
+    Target, Tx, TxFlow, WsDeflate, WsInfo, WsiId,
 };
 use std::collections::VecDeque;
 
@@ -108,7 +108,7 @@ struct Client {
 
 impl Protocol for Client {
     fn established(&mut self, cx: &mut Cx<'_>, me: WsiId) -> Flow {
-        let info = WsInfo { deflate: true, ..WsInfo::default() };
+        let info = WsInfo { deflate: Some(WsDeflate::default()), ..WsInfo::default() };
         let asked = cx.ws_request(me, &self.target, &self.host, &[], &info);
         asked.map_or(Flow::DisconnectMe, |()| Flow::Ok)
     }

@@ -45,10 +45,10 @@ pub use context::{
 };
 pub use error::Error;
 pub use plat::{Address, Adopted, Interest, PollHost, Readiness, SocketOptions, Us, Waker, sim};
-#[cfg(feature = "ws")]
-pub use role::WsInfo;
 #[cfg(feature = "mqtt")]
 pub use role::{MqttEvent, MqttInfo, MqttNotice};
+#[cfg(feature = "ws")]
+pub use role::{WsDeflate, WsInfo};
 pub use secure_stream::{Flow, RxFlags, StreamHandler, StreamId, StreamInfo, StreamState, Tx, TxFlow};
 pub use system::{Blob, Step, SystemState};
 #[cfg(feature = "tls")]

@@ -4,7 +4,7 @@ use super::{Notes, Shared, flow, request};
 use millstream::http::{BodyLength, Head, Method, Status};
 use millstream::{
     Acceptor, Address, Cause, ClientInfo, ClientRole, Cx, Flow, ListenInfo, Protocol, ServerRole, Target, Tx,
-    TxFlow, UdpInfo, Validity, WsInfo, WsiId,
+    TxFlow, UdpInfo, Validity, WsDeflate, WsInfo, WsiId,
 };
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -90,7 +90,12 @@ impl Drop for User {
 
 /// A question in words of HTTP, on whatever it is.
 fn ask(cx: &mut Cx<'_>, me: WsiId, code: u8) {
-    let info = WsInfo { protocols: "ops", is_binary: false, prioritize_reads: false, deflate: code & 8 == 0 };
+    let info = WsInfo {
+        protocols: "ops",
+        is_binary: false,
+        prioritize_reads: false,
+        deflate: (code & 8 == 0).then(WsDeflate::default),
+    };
     drop(match code & 7 {
         0 => cx.http_request(me, Method::Get, "/", "a", &[], BodyLength::None),
         1 => cx.http_request(me, Method::Post, "/", "a", &[("x-word", "a")], BodyLength::Known(code.into())),
@@ -111,7 +116,12 @@ impl Protocol for User {
     fn request(&mut self, cx: &mut Cx<'_>, me: WsiId, head: &Head) -> Flow {
         let code = self.0.borrow_mut().byte();
         if code & 7 == 7 {
-            let info = WsInfo { protocols: "ops", is_binary: true, prioritize_reads: true, deflate: true };
+            let info = WsInfo {
+                protocols: "ops",
+                is_binary: true,
+                prioritize_reads: true,
+                deflate: Some(WsDeflate::TAKEOVER),
+            };
             let _ = cx.ws_accept(me, head, &info);
         } else {
             ask(cx, me, code);

@@ -26,9 +26,9 @@ use crate::secure_stream::TxState;
 use crate::wsi::{ClientRole, WsiId};
 
 #[cfg(feature = "ws")]
-pub use ws::WsInfo;
-#[cfg(feature = "ws")]
 pub(crate) use ws::{Asked as WsAsked, Ws, answer as ws_answer};
+#[cfg(feature = "ws")]
+pub use ws::{WsDeflate, WsInfo};
 
 /// What a wsi speaks.
 #[derive(Debug)]

@@ -3,9 +3,9 @@
 
 mod upgrade;
 
-pub use upgrade::WsInfo;
 pub(crate) use upgrade::{Asked, answer};
 
+pub use upgrade::{WsDeflate, WsInfo};
 use super::{Framed, Role};
 use crate::cause::{Cause, Phase};
 use crate::context::scratch::Scratch;

@@ -35,11 +35,20 @@ pub struct StreamInfo<'a> {
     /// A client over HTTP/2 may send 65,535 bytes on each stream that it begins before it has seen what the server grants
     /// (RFC 9113 6.9.2): a server can count on no less.
     pub manual_initial_tx_credit: u32,
+    /// permessage-deflate (RFC 7692) on websockets, of which the policy has no word: what a client offers, and how far a server
+    /// goes with those that it accepts. With `None` a client offers none, and a server agrees without context takeover.
+    #[cfg(feature = "ws")]
+    pub ws_deflate: Option<crate::WsDeflate>,
 }
 
 impl<'a, T: AsRef<str> + ?Sized> From<&'a T> for StreamInfo<'a> {
     fn from(streamtype: &'a T) -> Self {
-        Self { streamtype: streamtype.as_ref(), manual_initial_tx_credit: 0 }
+        Self {
+            streamtype: streamtype.as_ref(),
+            manual_initial_tx_credit: 0,
+            #[cfg(feature = "ws")]
+            ws_deflate: None,
+        }
     }
 }
 

@@ -57,6 +57,9 @@ pub(crate) struct SecureStream {
     pub(crate) ordinal: u32,
     /// What the peer may send in each transaction before the application grants more; 0 leaves that to the library.
     pub(crate) manual_tx_credit: u32,
+    /// How websockets may be compressed, where the application says so; of a server, those that it accepts.
+    #[cfg(feature = "ws")]
+    pub(crate) ws_deflate: Option<crate::WsDeflate>,
     pub(crate) wsi: Option<WsiId>,
     pub(crate) timers: [Option<SulId>; 2],
     pub(crate) metadata: Metadata,
@@ -92,6 +95,8 @@ impl SecureStream {
             is_mute: false,
             ordinal: 0,
             manual_tx_credit: 0,
+            #[cfg(feature = "ws")]
+            ws_deflate: None,
             wsi: None,
             timers: [None; 2],
             metadata: Metadata::default(),
@@ -207,6 +212,10 @@ impl Core {
         let at_once = (stream_type.nailed_up || stream_type.local_sink) && kind == StreamKind::Client;
         let mut stream = SecureStream::new(Rc::clone(&stream_type), kind);
         stream.manual_tx_credit = info.manual_initial_tx_credit;
+        #[cfg(feature = "ws")]
+        {
+            stream.ws_deflate = info.ws_deflate;
+        }
         let id = self.streams.insert(stream);
         if kind == StreamKind::Server
             && let Err(error) = self.serve_stream(id, &stream_type)

@@ -9,7 +9,9 @@ use crate::error::Error;
 use crate::http::{BodyLength, Head, Method, Version};
 use crate::wsi::{WsiId, WsiState};
 use ws::handshake::{Answer, HandshakeError, Offer, Terms};
-use ws::{Deflate, Engine, Limits};
+use ws::{Engine, Limits};
+
+pub use ws::Deflate as WsDeflate;
 
 /// How a websocket is to be spoken, before both sides have agreed on it. The default is text, without a subprotocol and
 /// uncompressed.
@@ -22,15 +24,15 @@ pub struct WsInfo<'a> {
     pub is_binary: bool,
     /// All that has arrived is taken before anything is sent (`ws_prioritize_reads`).
     pub prioritize_reads: bool,
-    /// A client offers permessage-deflate (RFC 7692), a server agrees to it where it is offered: without context takeover, so
-    /// that no memory is held between messages. Messages from 256 bytes on are deflated then. Secrets beside text of somebody
-    /// else's choice do not belong into one message: its length gives away what they have in common.
-    pub deflate: bool,
+    /// permessage-deflate (RFC 7692): what a client offers, and how far a server goes with what it is offered; none at all
+    /// where it is `None`. Messages from 256 bytes on are deflated then. Secrets beside text of somebody else's choice do not
+    /// belong into one message: its length gives away what they have in common.
+    pub deflate: Option<WsDeflate>,
 }
 
 impl<'a> WsInfo<'a> {
     fn terms(&self) -> Terms<'a> {
-        Terms { protocols: self.protocols, deflate: self.deflate.then(Deflate::default) }
+        Terms { protocols: self.protocols, deflate: self.deflate }
     }
 }
 
@@ -42,7 +44,7 @@ pub(crate) struct Asked {
     protocols: Box<str>,
     is_binary: bool,
     prioritize_reads: bool,
-    deflate: bool,
+    deflate: Option<WsDeflate>,
 }
 
 impl Asked {

@@ -3,15 +3,16 @@
 //! A client of protocol `ws` asks with the head that an h1 stream would: `http_url`, metadata, `http_auth_header` and all. A
 //! server of protocol `h1` with `ws_subprotocol` answers plain requests as ever and grants upgrades; one of protocol `ws` grants
 //! upgrades alone. Over HTTP/2 an extended CONNECT is what an upgrade is over HTTP/1.1 (RFC 8441): servers of protocol `h2` grant
-//! it, and with `ws_over_h2` clients ask for it and servers of protocol `ws` take it. Compression is granted by servers to clients that offer it, as browsers do; our clients do not offer it: the
-//! policy has no word for it, and what it costs and gives away is not to be had unasked.
+//! it, and with `ws_over_h2` clients ask for it and servers of protocol `ws` take it. Compression is granted by servers to clients that offer it, as browsers do; our
+//! clients do not offer it unless `StreamInfo::ws_deflate` asks for it: the policy has no word for it, and what it costs and
+//! gives away is not to be had unasked.
 
 use super::h1::take_mapped;
 use crate::cause::Cause;
 use crate::context::{Context, Core, WsiEvent};
 use crate::http::{BodyLength, Head, Status, Version};
 use crate::policy::{Protocol, StreamType};
-use crate::role::{Role, WsInfo, ws_answer};
+use crate::role::{Role, WsDeflate, WsInfo, ws_answer};
 use crate::secure_stream::stream::{Doing, SecureStream};
 use crate::secure_stream::transaction::Transaction;
 use crate::secure_stream::{StreamId, StreamState, Tx, TxFlow};
@@ -23,7 +24,7 @@ pub(super) fn is_repeatable(stream: &SecureStream) -> bool {
     stream.doing == Doing::Attempting
 }
 
-fn info_of(stream_type: &StreamType, deflate: bool) -> WsInfo<'_> {
+fn info_of(stream_type: &StreamType, deflate: Option<WsDeflate>) -> WsInfo<'_> {
     let ws = &stream_type.ws;
     WsInfo {
         protocols: ws.subprotocol.as_deref().unwrap_or_default(),
@@ -82,11 +83,11 @@ impl Core {
     /// A connection is there: the request for an upgrade goes out.
     fn ws_send_request(&mut self, id: StreamId, wsi: WsiId) {
         let Ok(stream) = self.live(id) else { return };
-        let stream_type = Rc::clone(&stream.stream_type);
+        let (stream_type, deflate) = (Rc::clone(&stream.stream_type), stream.ws_deflate);
         let mut head = std::mem::take(&mut self.out_head);
         let sent = self.h1_build_request(id, &mut head).and_then(|(endpoint, _)| {
             let (target, host) = (head.target(), endpoint.authority.as_bytes());
-            self.ws_request(wsi, target, host, head.iter(), &info_of(&stream_type, false))
+            self.ws_request(wsi, target, host, head.iter(), &info_of(&stream_type, deflate))
                 .map_err(|error| Cause::policy(&error.to_string()))
         });
         self.out_head = head;
@@ -179,7 +180,9 @@ impl Core {
         if !is_alone && !is_granted {
             return false;
         }
-        let info = info_of(&stream_type, true);
+        let server = stream.parent.and_then(|server| self.streams.get(server));
+        let deflate = server.and_then(|server| server.ws_deflate).unwrap_or_default();
+        let info = info_of(&stream_type, Some(deflate));
         let refusal = match ws_answer(head, &info) {
             Ok(answer) => match self.ws_accept(wsi, &answer, &info) {
                 Ok(()) => {
