@@ -263,7 +263,7 @@ impl Context {
             Role::Ws(ws) => {
                 let is_server = wsi.flags.has(crate::wsi::Flags::ACCEPTED);
                 let key = if is_server { [0; 4] } else { self.core.plat.mask_key() };
-                match ws.frame(payload, state, key, &mut wsi.front, scratch) {
+                match ws.frame(payload, state, key, &mut wsi.front, &mut self.core.spares, scratch) {
                     Ok(framed) => Some(framed),
                     Err(error) => {
                         self.core.close_flushed(id, Some(Cause::policy(&error.to_string())));

@@ -8,7 +8,7 @@ pub(crate) use upgrade::{Asked, answer};
 pub use upgrade::{WsDeflate, WsInfo};
 use super::{Framed, Role};
 use crate::cause::{Cause, Phase};
-use crate::context::scratch::Scratch;
+use crate::context::scratch::{Scratch, Spares};
 use crate::context::{Context, Core, WsiEvent};
 use crate::secure_stream::{RxFlags, TxState};
 use crate::wsi::{Flags, WsiId, WsiState};
@@ -63,6 +63,7 @@ impl Ws {
         state: TxState,
         key: [u8; 4],
         front: &mut Vec<u8>,
+        spares: &mut Spares,
         scratch: &mut Scratch,
     ) -> Result<Framed, EncodeError> {
         let is_first = self.sending == Sending::Nothing;
@@ -75,6 +76,7 @@ impl Ws {
         };
         let piece = Piece { is_binary, is_first, is_last: state.is_eom };
         let framed = if is_deflated {
+            spares.lend(front);
             self.engine.encode_deflated(payload, piece, key, &mut scratch.ws, front)?;
             Framed { keep: false, ..Framed::BARE }
         } else {

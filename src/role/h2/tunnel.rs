@@ -204,7 +204,7 @@ impl Core {
         let key = if is_server { [0; 4] } else { self.plat.mask_key() };
         let wsi = self.wsis.get_mut(child)?;
         let Role::Ws(ws) = &mut wsi.role else { return None };
-        let framed = match ws.frame(payload, state, key, &mut wsi.front, scratch) {
+        let framed = match ws.frame(payload, state, key, &mut wsi.front, &mut self.spares, scratch) {
             Ok(framed) => framed,
             Err(error) => {
                 self.close_flushed(child, Some(Cause::policy(&error.to_string())));
