@@ -30,6 +30,8 @@ pub enum Error {
     NotConnected,
     /// A request or response that may not be said so.
     Http(String),
+    /// What may not be said on a websocket.
+    Ws(String),
     /// A packet that may not be said so, or not now.
     #[cfg(feature = "mqtt")]
     Mqtt(::mqtt::EncodeError),
@@ -61,7 +63,7 @@ impl fmt::Display for Error {
                 write!(f, "the policy has no stream type \"{name}\"")
             }
             Self::WrongKind(what) | Self::Full(what) => f.write_str(what),
-            Self::Policy(what) | Self::Http(what) | Self::Tls(what) => f.write_str(what),
+            Self::Policy(what) | Self::Http(what) | Self::Ws(what) | Self::Tls(what) => f.write_str(what),
             Self::BadPolicy(error) => error.fmt(f),
             #[cfg(feature = "mqtt")]
             Self::Mqtt(error) => error.fmt(f),

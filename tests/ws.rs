@@ -330,7 +330,7 @@ fn destroying_either_end_says_goodbye_to_the_other() {
     let server = world.server;
     world.contexts[0].with(|cx| cx.destroy(server)).unwrap();
     world.run(300);
-    assert_eq!(other.borrow().goodbye(), Some((1000, String::new())));
+    assert_eq!(other.borrow().goodbye(), Some((1001, String::new())));
     world.run(60_000);
     assert_eq!(world.contexts[1].census().wsis, 0);
 }

@@ -258,6 +258,8 @@ impl ContextBuilder {
             carriers: HashMap::new(),
             families: crate::wsi::Families::default(),
             children: 0,
+            #[cfg(feature = "ws")]
+            close_reasons: std::collections::BTreeMap::new(),
             #[cfg(feature = "mqtt")]
             mqtt: crate::role::MqttSessions::default(),
             #[cfg(feature = "h2")]

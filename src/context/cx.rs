@@ -222,7 +222,8 @@ impl Cx<'_> {
 
     /// Ends a server in grace: it listens no more, and what its clients have under way comes to its end. Those over HTTP/2 are
     /// told that it goes, and what they begin before they know is still served (RFC 9113 6.8); those over HTTP/1.1 are
-    /// closed when they are idle, or after their next answer. The server stream is destroyed when the last of them is gone;
+    /// closed when they are idle, or after their next answer; websockets are closed with 1001 (RFC 6455 7.4.1), or what
+    /// [`Self::close_reason`] has said, after the messages that are under way. The server stream is destroyed when the last of them is gone;
     /// [`Self::destroy`] ends what takes too long. A vhost that was made for it (`!name`) goes with it.
     ///
     /// # Errors

@@ -259,6 +259,7 @@ impl Context {
         for accepted in self.core.accepted_streams(id) {
             // It may have been asked to go already, and wait for its turn.
             let _ = self.core.destroy(accepted);
+            self.core.stream_leaves(accepted);
             self.destroy_now(accepted);
         }
         for state in [StreamState::Creating, StreamState::Disconnected, StreamState::Destroying] {

@@ -34,6 +34,8 @@ use crate::wsi::{Acceptor, ClientInfo, Flags, Protocol, Wsi, WsiId};
 use arena::{Arena, Beside};
 use scratch::{Scratch, Spares};
 use std::any::Any;
+#[cfg(feature = "ws")]
+use std::collections::BTreeMap;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use sul::Suls;
@@ -120,6 +122,9 @@ pub(crate) struct Core {
     /// What connections need only while they have streams.
     #[cfg(feature = "h2")]
     pub(crate) h2_memory: Vec<crate::role::H2Memory>,
+    /// What websockets say when they close, where their users have a wish.
+    #[cfg(feature = "ws")]
+    pub(crate) close_reasons: BTreeMap<WsiId, crate::role::CloseReason>,
     #[cfg(feature = "mqtt")]
     pub(crate) mqtt: crate::role::MqttSessions,
     pub(crate) peers: crate::vhost::Peers,
@@ -280,8 +285,15 @@ impl Context {
             self.core.vhost_destroy(id);
         }
         let wsis: Vec<_> = self.core.wsis.iter().map(|(id, _)| id).collect();
+        // Those that are carried have theirs before what carries them.
+        #[cfg(feature = "ws")]
+        for id in &wsis {
+            self.ws_end(*id);
+        }
+        for id in &wsis {
+            self.say_last_word(*id);
+        }
         for id in wsis {
-            self.say_last_word(id);
             self.core.close(id, None);
         }
         self.settle_all();

@@ -42,6 +42,8 @@
 //! | `lws_ss_change_handlers` | `change_handlers` |
 //! | `lws_ss_server_ack` | `server_ack` |
 //! | `lws_context_deprecate` | `server_shutdown`, for each server |
+//! | `lws_close_reason` | `close_reason`, `wsi_close_reason` |
+//! | `lws_extension` of `permessage-deflate` | `WsInfo::deflate`, `StreamInfo::ws_deflate` |
 //! | `lws_ss_server_foreach_client` | `server_foreach_client` |
 //! | `lws_frame_is_binary`, `LWS_WRITE_BINARY`, `LWS_WRITE_TEXT` | `RxFlags::is_binary`, `Tx::binary` |
 //! | `lws_ss_adopt_raw`, `lws_adopt_socket` | `adopt`, `adopt_socket` |

@@ -4,8 +4,11 @@ use super::Role;
 use crate::context::{Context, Core};
 use crate::error::Error;
 use crate::secure_stream::{Tx, TxFlow};
-use crate::wsi::{Binding, ClientRole, Validity, WsiId, WsiState};
+use crate::wsi::{Binding, ClientRole, Flags, Validity, Wsi, WsiId, WsiState};
 use std::time::Duration;
+
+/// Turns that a connection has when its context ends.
+const LAST_TURNS: usize = 1000;
 
 impl Role {
     /// Connections that speak this carry several users.
@@ -205,10 +208,21 @@ impl Context {
             && self.core.role_carries(id)
         {
             self.core.role_goodbye(id);
-            self.serve(id);
+            self.serve_fully(id);
             #[cfg(all(feature = "mqtt", feature = "ws"))]
             if let Some(lower) = self.core.lower(id) {
                 self.serve(lower);
+            }
+        }
+    }
+
+    /// Sends for more of those whom a connection carries than have their turn at once, within reason.
+    fn serve_fully(&mut self, id: WsiId) {
+        for _ in 0..LAST_TURNS {
+            self.serve(id);
+            let may_go_on = |wsi: &Wsi| wsi.flags.has(Flags::WANT_TX | Flags::WRITABLE);
+            if !self.core.wsis.get(id).is_some_and(may_go_on) {
+                return;
             }
         }
     }

@@ -26,6 +26,8 @@ use crate::secure_stream::TxState;
 use crate::wsi::{ClientRole, WsiId};
 
 #[cfg(feature = "ws")]
+pub(crate) use ws::CloseReason;
+#[cfg(feature = "ws")]
 pub(crate) use ws::{Asked as WsAsked, Ws, answer as ws_answer};
 #[cfg(feature = "ws")]
 pub use ws::{WsDeflate, WsInfo};
@@ -285,7 +287,7 @@ impl Context {
             #[cfg(feature = "mqtt")]
             Some(Role::Mqtt(_)) => self.mqtt_framed(id),
             #[cfg(feature = "ws")]
-            Some(Role::Ws(_)) => {}
+            Some(Role::Ws(_)) => self.core.ws_framed(id),
         }
     }
 
@@ -294,7 +296,10 @@ impl Context {
         self.core.role_progress(id);
         self.raw_sent(id, scratch);
         #[cfg(feature = "ws")]
-        self.core.ws_output(id, scratch);
+        {
+            self.core.ws_output(id, scratch);
+            self.core.ws_leave_if_idle(id);
+        }
     }
 
     /// What a server waited for from its peer did not come.

@@ -1,18 +1,20 @@
 //! WebSockets: the events of their engine to bindings, and frames around payload. How a connection comes to speak them is in
-//! `upgrade`.
+//! `upgrade`, how it stops to in `goodbye`.
 
+mod goodbye;
 mod upgrade;
 
+pub(crate) use goodbye::CloseReason;
 pub(crate) use upgrade::{Asked, answer};
-
 pub use upgrade::{WsDeflate, WsInfo};
+
 use super::{Framed, Role};
 use crate::cause::{Cause, Phase};
 use crate::context::scratch::{Scratch, Spares};
 use crate::context::{Context, Core, WsiEvent};
 use crate::secure_stream::{RxFlags, TxState};
 use crate::wsi::{Flags, WsiId, WsiState};
-use ws::{CloseCode, EncodeError, Engine, Error, Event, Piece};
+use ws::{EncodeError, Engine, Error, Event, Piece};
 
 /// What waits to be sent before the engine is not asked for more: a peer that pings and does not read gets one answer for
 /// all of them (RFC 6455 5.5.3).
@@ -181,20 +183,6 @@ impl Core {
         ws.engine.answer_ping(&mut scratch.ws, || plat.mask_key(), &mut wsi.front);
         ws.engine.poll_output(|| plat.mask_key(), &mut wsi.front);
         self.wsi_request_flush(id);
-    }
-
-    /// The last words before a connection closes: the answer to the peer's, or to its fault, or our own.
-    pub(super) fn ws_goodbye(&mut self, id: WsiId) {
-        let Some(wsi) = self.wsis.get_mut(id) else { return };
-        let Role::Ws(ws) = &mut wsi.role else { return };
-        self.spares.lend(&mut wsi.front);
-        let plat = &mut self.plat;
-        ws.engine.poll_output(|| plat.mask_key(), &mut wsi.front);
-        if !ws.engine.tx_done() {
-            let key = plat.mask_key();
-            // Neither a code that may not be sent nor too long a reason.
-            let _ = ws.engine.encode_close(CloseCode::NORMAL, "", key, &mut wsi.front);
-        }
     }
 
     /// Asks the peer for a sign of life that only an answer can be.

@@ -311,6 +311,13 @@ impl Core {
     }
 
     /// A stream that goes away leaves its connection.
+    /// The server of an accepted stream goes, and with it the stream.
+    pub(crate) fn stream_leaves(&mut self, id: StreamId) {
+        if let Some(wsi) = self.streams.get(id).and_then(|stream| self.wsis.get_mut(stream.wsi?)) {
+            wsi.flags.set(Flags::LEAVING);
+        }
+    }
+
     pub(crate) fn unbind_stream(&mut self, id: WsiId) {
         if let Some(wsi) = self.wsis.get_mut(id) {
             wsi.binding = Binding::None;

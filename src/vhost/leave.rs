@@ -42,7 +42,9 @@ impl Core {
         vhost.is_leaving = true;
         let listener = vhost.listener;
         self.stop_listening(listener, id);
-        let is_one = |wsi: &crate::wsi::Wsi| wsi.flags.has(Flags::ACCEPTED) && wsi.vhost == Some(id);
+        let is_one = |wsi: &crate::wsi::Wsi| {
+            (wsi.flags.has(Flags::ACCEPTED) || wsi.role.says_goodbye()) && wsi.vhost == Some(id)
+        };
         let here: Vec<_> = self.wsis.iter().filter(|(_, wsi)| is_one(wsi)).map(|(id, _)| id).collect();
         for connection in here {
             self.take_leave(connection);
@@ -62,13 +64,15 @@ impl Core {
                     self.close_flushed(id, None);
                 }
             }
+            #[cfg(feature = "ws")]
+            Role::Ws(_) => self.ws_leave(id),
             // Their clients say themselves when they are done.
             _ => {}
         }
     }
 
     /// The vhost that a connection has come for is leaving.
-    #[cfg(feature = "h2")]
+    #[cfg(any(feature = "h2", feature = "ws"))]
     pub(crate) fn vhost_is_leaving(&self, id: WsiId) -> bool {
         let vhost = self.wsis.get(id).and_then(|wsi| self.vhosts.get(wsi.vhost?));
         vhost.is_some_and(|vhost| vhost.is_leaving)

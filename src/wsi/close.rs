@@ -87,6 +87,8 @@ impl Core {
         self.validity_stop(id);
         self.end_race(id);
         self.latency_forget(id);
+        #[cfg(feature = "ws")]
+        self.close_reasons.remove(&id);
         let Some(mut wsi) = self.wsis.remove(id) else { return };
         debug_assert!(matches!(wsi.binding, Binding::None), "{id} is removed under its user");
         if wsi.flags.has(Flags::ACCEPTED)

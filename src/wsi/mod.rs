@@ -115,6 +115,8 @@ impl Flags {
     pub(crate) const UNSEEN: u32 = 1 << 17;
     /// What it has to send stands in the loop's buffer.
     pub(crate) const IN_BURST: u32 = 1 << 18;
+    /// Whoever serves this leaves, and it ends when nothing is under way.
+    pub(crate) const LEAVING: u32 = 1 << 19;
 
     pub(crate) const fn has(self, bits: u32) -> bool {
         self.0 & bits == bits

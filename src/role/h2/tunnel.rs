@@ -258,6 +258,9 @@ impl Core {
 
     /// A websocket has had its turn. One that has nothing more to say, and no user, ends its side.
     pub(super) fn h2_ws_sent(&mut self, id: WsiId, child: WsiId, scratch: &mut Scratch) {
+        if self.h2_mut(id).is_some_and(|h2| !h2.tunnels.is_framed) {
+            self.ws_framed(child);
+        }
         let Some(h2) = self.h2_mut(id) else { return };
         h2.tunnels.is_framed = false;
         let is_over = h2.stream_of(child).is_none_or(|stream| h2.engine.tx_done(stream));
@@ -288,6 +291,7 @@ impl Context {
         // What comes behind its end is read by nobody, as on a socket.
         if self.core.wsis.get(child).is_some_and(|wsi| wsi.state() == WsiState::Open) {
             self.take_in(child, piece, scratch);
+            self.core.ws_leave_if_idle(child);
         }
     }
 
@@ -320,8 +324,9 @@ impl Context {
         }
         let Some(wsi) = self.core.wsis.get(child).filter(|wsi| wsi.state() == WsiState::Open) else { return };
         if wsi.flags.has(Flags::EOF) && !wsi.is_rx_paused() {
-            self.role_eof(child, scratch);
+            return self.role_eof(child, scratch);
         }
+        self.core.ws_leave_if_idle(child);
     }
 
     /// What a websocket has to send: frames that wait, then payload that its user is asked for, at last its end.
@@ -339,6 +344,10 @@ impl Context {
         }
         wsi.flags.clear(Flags::WANT_TX);
         tx.narrow(if room > PREFIX_MOST { room - PREFIX_MOST } else { SMALL });
-        self.ask_tx(child, tx)
+        let flow = self.ask_tx(child, tx);
+        if flow == TxFlow::DontSend {
+            self.core.ws_leave_if_idle(child);
+        }
+        flow
     }
 }

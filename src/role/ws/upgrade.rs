@@ -7,7 +7,7 @@ use crate::context::scratch::Scratch;
 use crate::context::{Context, Core, Cx, WsiEvent};
 use crate::error::Error;
 use crate::http::{BodyLength, Head, Method, Version};
-use crate::wsi::{WsiId, WsiState};
+use crate::wsi::{Flags, WsiId, WsiState};
 use ws::handshake::{Answer, HandshakeError, Offer, Terms};
 use ws::{Engine, Limits};
 
@@ -172,6 +172,11 @@ impl Core {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
         let is_carried = ws.carrier().is_some();
         wsi.role = Role::Ws(Box::new(ws));
+        if self.vhost_is_leaving(id)
+            && let Some(wsi) = self.wsis.get_mut(id)
+        {
+            wsi.flags.set(Flags::LEAVING);
+        }
         self.wait_no_more(id);
         if !is_carried {
             self.validity_start(id);
