@@ -31,12 +31,14 @@ pub(crate) enum Shape {
     H2Post,
     H2Refused,
     H2Busy,
+    /// A websocket there.
+    H2Ws,
     /// Joins a sink.
     Sink,
 }
 
 impl Shape {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Get,
         Self::Post,
         Self::Refused,
@@ -49,11 +51,12 @@ impl Shape {
         Self::H2Post,
         Self::H2Refused,
         Self::H2Busy,
+        Self::H2Ws,
         Self::Sink,
     ];
 
     pub(crate) fn is_h2(self) -> bool {
-        matches!(self, Self::H2Get | Self::H2Post | Self::H2Refused | Self::H2Busy)
+        matches!(self, Self::H2Get | Self::H2Post | Self::H2Refused | Self::H2Busy | Self::H2Ws)
     }
 
     /// What it is without regard to the version of HTTP.
@@ -63,6 +66,7 @@ impl Shape {
             Self::H2Post => Self::Post,
             Self::H2Refused => Self::Refused,
             Self::H2Busy => Self::Busy,
+            Self::H2Ws => Self::Ws,
             other => other,
         }
     }
@@ -85,16 +89,19 @@ impl Shape {
             Self::Busy => r#""http_method": "GET", "http_url": "/busy""#,
             Self::Nowhere => r#""http_method": "GET", "http_url": "/""#,
             Self::Raw => r#""opportunistic": true"#,
+            Self::Ws if self.is_h2() => {
+                r#""http_url": "/ok", "opportunistic": true, "ws_subprotocol": "torture", "ws_over_h2": true"#
+            }
             Self::Ws => r#""http_url": "/ok", "opportunistic": true, "ws_subprotocol": "torture""#,
             Self::Sink => r#""opportunistic": true, "local_sink": true"#,
-            Self::H2Get | Self::H2Post | Self::H2Refused | Self::H2Busy => "",
+            Self::H2Get | Self::H2Post | Self::H2Refused | Self::H2Busy | Self::H2Ws => "",
         }
     }
 
     fn protocol(self) -> &'static str {
         match self {
             Self::Raw => "raw",
-            Self::Ws => "ws",
+            Self::Ws | Self::H2Ws => "ws",
             shape if shape.is_h2() => "h2",
             _ => "h1",
         }

@@ -91,7 +91,7 @@ impl Act {
             Self::DestroyFromSul | Self::CreateAnother | Self::ChangeHandlers | Self::StopRx | Self::PauseRx
         );
         match shape {
-            Shape::H2Get | Shape::H2Post if !tls => true,
+            Shape::H2Get | Shape::H2Post | Shape::H2Ws if !tls => true,
             _ if self == Self::AddCredit => false,
             _ => begins_or_ends || !shape.is_h2(),
         }
@@ -213,7 +213,8 @@ impl Actor {
             }
             (Part::Sibling, StreamState::Creating) => drop(cx.client_connect(me)),
             (Part::Server | Part::Accepted, StreamState::Creating) => {
-                let after = if self.stage.plan.shape == Shape::Raw { 5 } else { 25 };
+                let is_brief = matches!(self.stage.plan.shape, Shape::Raw | Shape::H2Ws);
+                let after = if is_brief { 5 } else { 25 };
                 drop(cx.start_timeout(me, Some(Duration::from_micros(after))));
             }
             (Part::Accepted, StreamState::ServerTxn) => {
@@ -295,7 +296,7 @@ impl StreamHandler for Actor {
         let member = self.member.clone();
         member.inside(|| {
             self.note(me, Heard::Tx);
-            let ends_once = matches!(self.stage.plan.shape, Shape::Raw | Shape::Ws);
+            let ends_once = matches!(self.stage.plan.shape.exchange(), Shape::Raw | Shape::Ws);
             if tx.is_som() && !ends_once {
                 self.sent = 0;
             }
@@ -426,12 +427,12 @@ fn moments(shape: Shape, part: Part) -> Vec<Moment> {
             states.extend([S::Connecting, S::EventWaitCancelled, S::Poll, S::Connected, S::Disconnected]);
             moments.extend([Moment::RxMiddle, Moment::TxLater]);
         }
-        Part::Accepted if shape == Shape::Ws => {
+        Part::Accepted if shape.exchange() == Shape::Ws => {
             states.extend([S::Connecting, S::Connected, S::ServerUpgrade, S::Disconnected]);
             moments.extend(rx);
             moments.extend(tx);
         }
-        Part::Client if shape == Shape::Ws => {
+        Part::Client if shape.exchange() == Shape::Ws => {
             states.extend([S::Connecting, S::EventWaitCancelled, S::Poll, S::Connected, S::Disconnected]);
             moments.extend(rx);
             moments.extend(tx);
@@ -462,7 +463,8 @@ fn moments(shape: Shape, part: Part) -> Vec<Moment> {
         }
     }
     // A stream of HTTP/2 lives no longer than its request, whose answer takes no time here.
-    states.retain(|state| *state != S::Timeout || !shape.is_h2() || part != Part::Accepted);
+    let is_over_at_once = shape.is_h2() && shape != Shape::H2Ws && part == Part::Accepted;
+    states.retain(|state| *state != S::Timeout || !is_over_at_once);
     moments.extend(states.into_iter().map(Moment::State));
     moments
 }
@@ -536,6 +538,13 @@ fn raw_streams() {
 fn websocket_streams() {
     for tls in [false, true] {
         torture(&[Shape::Ws], &[Part::Client, Part::Server, Part::Accepted], tls);
+    }
+}
+
+#[test]
+fn websocket_streams_over_http_2() {
+    for tls in [false, true] {
+        torture(&[Shape::H2Ws], &[Part::Client, Part::Server, Part::Accepted], tls);
     }
 }
 
