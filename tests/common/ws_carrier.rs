@@ -223,8 +223,9 @@ impl WebSocket {
     fn write_piece(&mut self, bytes: &[u8], is_last: bool) {
         match (&mut self.engine, self.stream) {
             (Some(engine), Some(stream)) => {
-                // Refused when the other side has reset the stream.
-                if let Ok(frame) = engine.frame(stream, bytes.len(), is_last) {
+                // None when the other side has reset the stream.
+                let frame = engine.frame(stream, bytes.len(), is_last).ok();
+                if let Some(frame) = frame.filter(|frame| !frame.is_suppressed()) {
                     let _ = self.socket.write(&[frame.prefix(), bytes].concat());
                 }
             }

@@ -13,4 +13,5 @@ mod protocols;
 mod recorder;
 mod runner;
 mod streams;
+mod tunnels;
 mod user;

@@ -233,7 +233,9 @@ impl Core {
 
     /// The server has done nothing about the request (RFC 9113 8.7).
     fn h2_may_go_again(&mut self, child: WsiId, is_proven: bool) {
-        if let Some(wsi) = self.wsis.get_mut(child) {
+        // A websocket has been granted, whatever is said of it afterwards.
+        let is_request = |wsi: &&mut Wsi| matches!(wsi.role, Role::Child(_));
+        if let Some(wsi) = self.wsis.get_mut(child).filter(is_request) {
             wsi.flags.set(Flags::UNSEEN);
             wsi.flags.clear(Flags::GOT_RX | Flags::REUSED);
             if is_proven {
