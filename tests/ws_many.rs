@@ -16,6 +16,9 @@ use ws::{CloseCode, Engine, Event, Limits, Scratch};
 
 const STREAMS: usize = 200;
 
+/// As many share a connection of HTTP/2 as its server takes by itself.
+const SHARING: usize = 100;
+
 /// Milliseconds of the policy's backoff, and its jitter in percent.
 const BACKOFF: [u64; 3] = [500, 1000, 2000];
 const JITTER: u64 = 20;
@@ -23,6 +26,9 @@ const JITTER: u64 = 20;
 const POLICY: &str = r#"{"retry": [{"table": {"backoff": [500, 1000, 2000], "conceal": 60, "jitterpc": 20,
         "svalidping": 3, "svalidhup": 6}}],
     "s": [{"server": {"server": true, "endpoint": "10.0.0.1", "port": 80, "protocol": "ws"}},
+    {"server_over_h2": {"server": true, "endpoint": "10.0.0.1", "port": 80, "protocol": "ws", "ws_over_h2": true, "retry": "table"}},
+    {"talks_over_h2": {"endpoint": "10.0.0.1", "port": 80, "protocol": "ws", "http_url": "/", "nailed_up": true, "retry": "table",
+        "ws_over_h2": true}},
     {"talks": {"endpoint": "10.0.0.1", "port": 80, "protocol": "ws", "http_url": "/", "nailed_up": true, "retry": "table"}}]}"#;
 
 #[derive(Default)]
@@ -124,10 +130,11 @@ struct World {
     far: Host,
     client: Context,
     told: Rc<RefCell<Told>>,
+    over_h2: bool,
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, over_h2: bool) -> Self {
         let network = Network::new(seed);
         network.start_log();
         let millis = Duration::from_millis;
@@ -135,14 +142,15 @@ impl World {
         let (near, far) = (network.host("10.0.0.2"), network.host("10.0.0.1"));
         let client = Context::builder().policy(POLICY).unwrap().sim(near.clone()).build().unwrap();
         let told = Rc::<RefCell<Told>>::default();
-        told.borrow_mut().streams = vec![Heard::default(); STREAMS];
-        Self { network, near, far, client, told }
+        told.borrow_mut().streams = vec![Heard::default(); if over_h2 { SHARING } else { STREAMS }];
+        Self { network, near, far, client, told, over_h2 }
     }
 
     fn create(&mut self) {
         self.client.with(|cx| {
-            for nth in 0..STREAMS {
-                cx.create("talks", Client { nth, told: Rc::clone(&self.told) }).unwrap();
+            let streamtype = if self.over_h2 { "talks_over_h2" } else { "talks" };
+            for nth in 0..self.told.borrow().streams.len() {
+                cx.create(streamtype, Client { nth, told: Rc::clone(&self.told) }).unwrap();
             }
         });
     }
@@ -150,7 +158,8 @@ impl World {
     /// A server, which lives for as long as its context does.
     fn server(&self) -> Context {
         let mut server = Context::builder().policy(POLICY).unwrap().sim(self.far.clone()).build().unwrap();
-        server.with(|cx| cx.create("server", Echo::default())).unwrap();
+        let streamtype = if self.over_h2 { "server_over_h2" } else { "server" };
+        server.with(|cx| cx.create(streamtype, Echo::default())).unwrap();
         server
     }
 
@@ -182,8 +191,8 @@ impl World {
 }
 
 /// Plays it all; the digest of what happened.
-fn play(seed: u64) -> u64 {
-    let mut world = World::new(seed);
+fn play(seed: u64, over_h2: bool) -> u64 {
+    let mut world = World::new(seed, over_h2);
     world.create();
     // Nobody is there at first.
     world.run(None, 5_000);
@@ -219,6 +228,7 @@ fn play(seed: u64) -> u64 {
     drop(server);
     world.run(None, 3_000);
     world.check_that_none_is();
+    assert!(world.told.borrow().streams.iter().all(|heard| heard.goodbyes == [1001]));
     let mut server = world.server();
     world.run(Some(&mut server), 60_000);
     world.check_that_all_are_back(5);
@@ -228,9 +238,11 @@ fn play(seed: u64) -> u64 {
 
 #[test]
 fn hundreds_of_nailed_up_websockets_come_back_whatever_happens_and_the_same_seed_is_the_same_run() {
-    let digest = play(1);
-    assert_eq!(play(1), digest);
-    assert_ne!(play(2), digest);
+    for over_h2 in [false, cfg!(feature = "h2")] {
+        let digest = play(1, over_h2);
+        assert_eq!(play(1, over_h2), digest);
+        assert_ne!(play(2, over_h2), digest);
+    }
 }
 
 /// The server's end of one connection, by hand.
@@ -323,7 +335,7 @@ fn exchange(
 
 fn play_by_hand(seed: u64) -> u64 {
     const CODES: [u16; 8] = [1000, 1001, 1008, 1011, 1012, 1013, 3000, 4999];
-    let mut world = World::new(seed);
+    let mut world = World::new(seed, false);
     let (listener, mut peers) = (world.network.listen(&world.far, 80).unwrap(), Vec::new());
     world.create();
     exchange(&mut world, &listener, &mut peers, false, 5_000);
