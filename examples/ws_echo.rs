@@ -1,5 +1,5 @@
 //! Gives back each websocket message that it hears, text as text and binary as binary, piece by piece as they come: as a server
-//! of the policy's, or as a client without one, which is where permessage-deflate can be asked for.
+//! of the policy's, or as a client without one; either with all that permessage-deflate has.
 //!
 //! `cargo run --example ws_echo -- serve [PORT]` (any that is free unless given; prints where it listens), or
 //! `cargo run --example ws_echo -- join HOST PORT [TARGET]`, until the server has enough.
@@ -7,7 +7,7 @@
 use millstream::http::Head;
 use millstream::{
     Cause, ClientInfo, ClientRole, Context, Cx, Error, Flow, Protocol, RxFlags, StreamHandler, StreamId,
-    Target, Tx, TxFlow, WsDeflate, WsInfo, WsiId,
+    StreamInfo, Target, Tx, TxFlow, WsDeflate, WsInfo, WsiId,
 };
 use std::collections::VecDeque;
 
@@ -108,7 +108,7 @@ struct Client {
 
 impl Protocol for Client {
     fn established(&mut self, cx: &mut Cx<'_>, me: WsiId) -> Flow {
-        let info = WsInfo { deflate: Some(WsDeflate::default()), ..WsInfo::default() };
+        let info = WsInfo { deflate: Some(WsDeflate::TAKEOVER), ..WsInfo::default() };
         let asked = cx.ws_request(me, &self.target, &self.host, &[], &info);
         asked.map_or(Flow::DisconnectMe, |()| Flow::Ok)
     }
@@ -143,7 +143,9 @@ impl Protocol for Client {
 fn serve(port: &str) -> Result<(), Error> {
     let mut context = Context::builder().policy(&POLICY.replace("${port}", port))?.build()?;
     context.with(|cx| {
-        let server = cx.create("echo", Server::default())?;
+        // Whatever a client wants of compression.
+        let info = StreamInfo { ws_deflate: Some(WsDeflate::TAKEOVER), ..StreamInfo::from("echo") };
+        let server = cx.create(info, Server::default())?;
         if let Some(address) = cx.server_address(server) {
             println!("plain {address}");
         }
