@@ -13,6 +13,9 @@ pub(crate) const CIPHER_SIZE: usize = 16 * 1024;
 /// Payload offered to one tx callback.
 pub(crate) const TX_SIZE: usize = 16 * 1024;
 
+/// So much to send is worth a write, whatever may come behind it.
+pub(crate) const BURST_FULL: usize = 48 * 1024;
+
 /// Room for the heads that go out with a payload. Larger ones cost a copy.
 pub(crate) const FRONT_ROOM: usize = 2048;
 
@@ -20,9 +23,10 @@ pub(crate) const FRONT_ROOM: usize = 2048;
 pub(crate) const PREFIX_ROOM: usize = 32;
 pub(crate) const SUFFIX_ROOM: usize = 16;
 
-/// Spare buffers that are kept for the next connection that needs one, and the largest that is worth keeping.
-const SPARES: usize = 32;
-const SPARE_SIZE: usize = 64 * 1024;
+/// Spare buffers that are kept for the next connection that needs one, and the largest that is worth keeping: what a socket
+/// leaves of a burst is less.
+const SPARES: usize = 16;
+const SPARE_SIZE: usize = 128 * 1024;
 
 /// Taken out of the context while a connection is served, so that its parts can be lent to user code beside the core.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ impl Scratch {
             plain: vec![0; CIPHER_SIZE],
             #[cfg(not(feature = "tls"))]
             plain: Vec::new(),
-            tx: vec![0; FRONT_ROOM + PREFIX_ROOM + TX_SIZE + SUFFIX_ROOM],
+            tx: vec![0; FRONT_ROOM + BURST_FULL + 2 * PREFIX_ROOM + TX_SIZE + SUFFIX_ROOM],
             burst: Burst::default(),
             cipher: Vec::new(),
             datagram: Vec::new(),

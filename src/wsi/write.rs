@@ -5,7 +5,7 @@ use super::burst::Part;
 use super::{Flags, Wait, Wsi, WsiId, WsiState};
 use crate::LatencyKind;
 use crate::cause::{Cause, Phase};
-use crate::context::scratch::{SUFFIX_ROOM, Scratch, TX_SIZE};
+use crate::context::scratch::{BURST_FULL, SUFFIX_ROOM, Scratch, TX_SIZE};
 use crate::context::{Context, Core, us};
 use crate::role::Framed;
 use crate::secure_stream::{Tx, TxFlow, TxState};
@@ -16,9 +16,6 @@ const TX_BUDGET: usize = 64 * 1024;
 
 /// What a tx callback counts for at least: one that sends nothing and asks again takes time all the same.
 const TX_LEAST: usize = 1024;
-
-/// So much is worth a write, whatever may come behind it.
-const BURST_FULL: usize = 48 * 1024;
 
 impl Wsi {
     /// Bytes may wait for the socket, or in TLS.
