@@ -10,6 +10,8 @@ pub(crate) struct Peer {
     pub(crate) socket: RawSocket,
     pub(crate) engine: Engine,
     pub(crate) requests: Vec<(StreamId, Vec<u8>)>,
+    /// Of requests and of responses, as they came.
+    pub(crate) heads: Vec<(StreamId, Head)>,
     /// Whose message is complete.
     pub(crate) ended: Vec<StreamId>,
     pub(crate) resets: Vec<Code>,
@@ -19,8 +21,8 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn new(socket: RawSocket, engine: Engine) -> Self {
-        let (requests, ended, resets, leaving) = Default::default();
-        Self { socket, engine, requests, ended, resets, leaving, body: Vec::new() }
+        let (requests, heads, ended, resets, leaving) = Default::default();
+        Self { socket, engine, requests, heads, ended, resets, leaving, body: Vec::new() }
     }
 
     /// Takes what has come, and says what the protocol has to say.
@@ -28,6 +30,9 @@ impl Peer {
         let (bytes, mut head, mut at) = (self.socket.read(), Head::new(), 0);
         loop {
             let (used, event) = self.engine.input(0, &bytes[at..], &mut head).unwrap();
+            if let Some(Event::Request { stream } | Event::Response { stream }) = event {
+                self.heads.push((stream, head.clone()));
+            }
             match event {
                 Some(Event::Request { stream }) => self.requests.push((stream, head.path().to_vec())),
                 Some(Event::Body { range, .. }) => self.body.extend_from_slice(&bytes[at..][range]),
