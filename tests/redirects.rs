@@ -15,7 +15,10 @@ const POLICY: &str = r#"{
         "opportunistic": true, "retry": "once" } },
     { "secret": { "endpoint": "10.0.0.1", "port": 80, "protocol": "h1", "http_method": "GET", "http_url": "/a",
         "opportunistic": true, "allow_redirects": true, "http_auth_header": "authorization:",
-        "http_auth_preamble": "Bearer ", "http_dsn_header": "dsn:", "retry": "once" } } ] }"#;
+        "http_auth_preamble": "Bearer ", "http_dsn_header": "dsn:", "retry": "once" } },
+    { "mapped": { "endpoint": "10.0.0.1", "port": 80, "protocol": "h1", "http_method": "GET", "http_url": "/a",
+        "opportunistic": true, "allow_redirects": true, "direct_proto_str": true, "retry": "once",
+        "metadata": [ { "pass": "Authorization:" }, { "proxy": "proxy-authorization:" }, { "tag": "x-tag:" } ] } } ] }"#;
 
 struct Client;
 
@@ -91,8 +94,8 @@ fn a_redirect_is_a_failure_where_the_policy_says_so_and_a_refusal_by_default() {
     assert!(stayed[5].starts_with("QOS_NACK_REMOTE"), "{stayed:?}");
 }
 
-#[test]
-fn credentials_go_along_to_the_same_server_and_to_no_other() {
+/// Which requests bring all of `secrets` along, and which bring none, when a stream that `start` makes is sent around servers.
+fn told_to(start: impl FnOnce(&mut Cx<'_>), secrets: &[&str]) -> Vec<(String, bool)> {
     let network = Network::new(1);
     let (first, other) = (network.host("10.0.0.1"), network.host("10.0.0.3"));
     let listeners =
@@ -100,11 +103,7 @@ fn credentials_go_along_to_the_same_server_and_to_no_other() {
     let near = network.host("10.0.0.2");
     let app = Vec::<String>::new();
     let mut context = Context::builder().policy(POLICY).unwrap().app(app).sim(near).build().unwrap();
-    context.with(|cx| {
-        cx.set_blob(Blob::Auth(0), "token");
-        cx.set_blob(Blob::DeviceSerial, "serial");
-        cx.create("secret", Client).unwrap();
-    });
+    context.with(start);
     let tos = ["/b", "http://10.0.0.1/c", "http://10.0.0.1:81/d", "http://10.0.0.3/e", "http://10.0.0.1/f"];
     let mut answers = tos.iter();
     let (mut sockets, mut heard) = (Vec::new(), Vec::new());
@@ -116,8 +115,9 @@ fn credentials_go_along_to_the_same_server_and_to_no_other() {
             if request.is_empty() {
                 continue;
             }
-            let is_told = request.contains("authorization: Bearer token") && request.contains("dsn: serial");
-            heard.push((request.split(' ').nth(1).unwrap().to_owned(), is_told));
+            let told = secrets.iter().filter(|secret| request.contains(**secret)).count();
+            assert!(told == 0 || told == secrets.len(), "{request}");
+            heard.push((request.split(' ').nth(1).unwrap().to_owned(), told > 0));
             let answer = answers.next().map_or_else(
                 || FOUND.to_owned(),
                 |to| format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n"),
@@ -125,7 +125,37 @@ fn credentials_go_along_to_the_same_server_and_to_no_other() {
             socket.write(answer.as_bytes()).unwrap();
         }
     }
-    let heard: Vec<_> = heard.iter().map(|(path, is_told)| (path.as_str(), *is_told)).collect();
-    let kept = [("/a", true), ("/b", true), ("/c", true)];
-    assert_eq!(heard, [&kept[..], &[("/d", false), ("/e", false), ("/f", false)]].concat());
+    heard
+}
+
+fn expected(kept: [bool; 6]) -> Vec<(String, bool)> {
+    ["/a", "/b", "/c", "/d", "/e", "/f"].map(str::to_owned).into_iter().zip(kept).collect()
+}
+
+/// What was left behind once does not come again, wherever the next redirect leads.
+const BY_ORIGIN: [bool; 6] = [true, true, true, false, false, false];
+
+#[test]
+fn credentials_go_along_to_the_same_server_and_to_no_other() {
+    let start = |cx: &mut Cx<'_>| {
+        cx.set_blob(Blob::Auth(0), "token");
+        cx.set_blob(Blob::DeviceSerial, "serial");
+        cx.create("secret", Client).unwrap();
+    };
+    assert_eq!(told_to(start, &["authorization: Bearer token", "dsn: serial"]), expected(BY_ORIGIN));
+}
+
+#[test]
+fn metadata_that_are_credentials_stay_behind_where_a_redirect_leads_elsewhere_and_others_go_along() {
+    let start = |cx: &mut Cx<'_>| {
+        let id = cx.create("mapped", Client).unwrap();
+        for (name, value) in
+            [("pass", "a1"), ("proxy", "b2"), ("Cookie:", "c=3"), ("tag", "7"), ("x-other:", "8")]
+        {
+            cx.set_metadata(id, name, value).unwrap();
+        }
+    };
+    let secrets = ["Authorization: a1", "proxy-authorization: b2", "Cookie: c=3"];
+    assert_eq!(told_to(start, &secrets), expected(BY_ORIGIN));
+    assert_eq!(told_to(start, &["x-tag: 7", "x-other: 8"]), expected([true; 6]));
 }

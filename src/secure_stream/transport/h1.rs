@@ -13,13 +13,22 @@ use crate::context::{Context, Core};
 use crate::http::Head;
 use crate::policy::StreamType;
 use crate::secure_stream::metadata::{DEFAULT_VALUE_LIMIT, Key, MAX_DIRECT_NAME, Metadata};
+use crate::secure_stream::transaction::Transaction;
 use crate::secure_stream::{RxFlags, StreamId, Tx, TxFlow};
 use crate::wsi::WsiId;
 
+/// What lets a client in, or says who it is (RFC 9110 11.6, 11.7; RFC 6265 4.2).
+const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
+
 /// Puts the headers to which the policy maps metadata into `head`, with the values that are set. Of a form
-/// the Content-Type is not theirs to say.
-fn push_mapped(head: &mut Head, stream_type: &StreamType, metadata: &Metadata, is_form: bool) {
-    let may_say = |header: &str| !is_form || !header.eq_ignore_ascii_case("content-type");
+/// the Content-Type is not theirs to say, and credentials are for the server that the policy names.
+fn push_mapped(head: &mut Head, stream_type: &StreamType, metadata: &Metadata, txn: &Transaction) {
+    let is = |header: &str, name: &str| header.eq_ignore_ascii_case(name);
+    let may_say = |header: &str| {
+        let is_said = txn.outgoing.is_some() && is(header, "content-type");
+        let is_secret = txn.is_elsewhere && CREDENTIALS.iter().any(|name| is(header, name));
+        !is_said && !is_secret
+    };
     for (index, def) in stream_type.metadata.iter().enumerate() {
         if let (Some(header), Some(value)) = (&def.header, metadata.own(Key::Declared(index)))
             && !value.is_empty()

@@ -186,7 +186,7 @@ impl Core {
             (None, None) => Ok(()),
         });
         expanded?;
-        push_mapped(head, &stream_type, &stream.metadata, stream.txn.outgoing.is_some());
+        push_mapped(head, &stream_type, &stream.metadata, &stream.txn);
         // RFC 9110 15.4: what was meant for the one server is not another's to know.
         if !stream.txn.is_elsewhere {
             self.h1_push_auth(head, &stream_type);

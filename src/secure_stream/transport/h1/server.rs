@@ -114,7 +114,7 @@ impl Core {
             None => BodyLength::Unknown,
         };
         head.clear();
-        push_mapped(&mut head, &stream_type, &stream.metadata, false);
+        push_mapped(&mut head, &stream_type, &stream.metadata, &stream.txn);
         // "mime" is what servers call it, whether or not the policy maps it to a header.
         let mime = stream_type.metadata.iter().position(|def| def.name == "mime" && def.header.is_none());
         let mime = mime.and_then(|index| stream.metadata.own(Key::Declared(index)));
