@@ -549,3 +549,77 @@ fn a_handler_that_is_changed_at_the_upgrade_leaves_each_piece_to_the_new_one_wit
     ];
     assert_eq!(*log.borrow(), heard);
 }
+
+/// Answers each message with one, and keeps the order of what it is called for.
+struct Turns(Rc<RefCell<String>>);
+
+impl StreamHandler for Turns {
+    fn rx(&mut self, cx: &mut Cx<'_>, me: StreamId, _: &[u8], _: RxFlags) -> Flow {
+        self.0.borrow_mut().push('r');
+        cx.request_tx(me).unwrap();
+        Flow::Ok
+    }
+
+    fn tx(&mut self, _: &mut Cx<'_>, _: StreamId, tx: &mut Tx<'_>) -> TxFlow {
+        self.0.borrow_mut().push('t');
+        tx.write(b"ok");
+        tx.end_message();
+        TxFlow::Send
+    }
+}
+
+#[test]
+fn what_came_together_is_answered_piece_by_piece_or_with_ws_prioritize_reads_when_all_of_it_is_read() {
+    for (streamtype, expected) in [("client", "rtrtrt"), ("reads_first", "rrrt")] {
+        let mut world =
+            World::new(Link::default(), |log| Peer::saying(log, &[&["one"], &["two"], &["three"]]));
+        let turns = Rc::<RefCell<String>>::default();
+        world.contexts[1].with(|cx| {
+            let id = cx.create(streamtype, Turns(Rc::clone(&turns))).unwrap();
+            cx.client_connect(id).unwrap();
+        });
+        world.run(1000);
+        assert_eq!(*turns.borrow(), expected, "{streamtype}");
+        assert_eq!(world.log.borrow().texts().len(), expected.matches('t').count());
+    }
+}
+
+#[test]
+fn a_pong_that_answers_no_ping_of_ours_is_no_sign_of_life() {
+    let network = Network::new(1);
+    let policy = r#"{"retry": [{"table": {"backoff": [100], "conceal": 0, "svalidping": 3, "svalidhup": 5}}],
+        "s": [{"server": {"server": true, "port": 80, "protocol": "ws", "retry": "table"}}]}"#;
+    let mut context =
+        Context::builder().policy(policy).unwrap().sim(network.host("10.0.0.1")).build().unwrap();
+    let log = Log::default();
+    context.with(|cx| cx.create("server", Peer::new(&log)).unwrap());
+    let mut run = |millis: u64| network.run(&mut [&mut context], Us::from_us(millis * 1000)).unwrap();
+    let mut sockets =
+        ["10.0.0.2", "10.0.0.3"].map(|ip| network.connect(&network.host(ip), "10.0.0.1:80").unwrap());
+    run(10);
+    for socket in &mut sockets {
+        let upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+        socket.write(upgrade).unwrap();
+    }
+    run(100);
+    for socket in &mut sockets {
+        assert!(socket.read().starts_with(b"HTTP/1.1 101 "));
+    }
+    let [honest, other] = &mut sockets;
+    let mut asked = 0;
+    for tenth in 2..200 {
+        run(tenth * 100);
+        let ping = honest.read();
+        if let [0x89, 4, sign @ ..] = &ping[..] {
+            asked += 1;
+            honest.write(&masked(0x8a, sign)).unwrap();
+        }
+        // RFC 6455 5.5.3: one that nobody asked for is allowed, and expects no answer.
+        let _ = other.write(&masked(0x8a, b"life"));
+        other.read();
+        assert_eq!(other.is_eof(), tenth > 50, "at {tenth} tenths of a second");
+    }
+    assert!((5..=7).contains(&asked) && !honest.is_eof(), "{asked}");
+    assert_eq!(log.borrow().causes[0].last().unwrap().reason, Reason::NotValid);
+}
