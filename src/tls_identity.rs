@@ -67,6 +67,16 @@ impl Identities {
         Ok(ClientTls { server_name: server_name.to_owned(), identity })
     }
 
+    /// The same identity for connections that offer these protocols (ALPN, RFC 7301); as it is where it offers some already.
+    pub(crate) fn offering(&mut self, tls: &ClientTls, alpn: &[&[u8]]) -> Result<ClientTls, TlsError> {
+        let Some((key, _)) = self.clients.get(tls.identity).filter(|(key, _)| key.alpn.is_empty()) else {
+            return Ok(tls.clone());
+        };
+        let (trust, client_cert) = (key.trust.clone(), key.client_cert.clone());
+        let client_cert = client_cert.as_ref().map(|(chain, key)| (chain.as_slice(), key.as_slice()));
+        self.client(&tls.server_name, trust.as_ref(), client_cert, alpn)
+    }
+
     fn make_client(&self, key: &Key, alpn: &[&[u8]]) -> Result<ClientConfig, TlsError> {
         let identity = match &key.client_cert {
             Some((chain, key)) => Some(Identity::from_der_or_pem(chain, key)?),

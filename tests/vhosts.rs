@@ -167,8 +167,13 @@ fn policy(identities: &[(Vec<u8>, Vec<u8>)]) -> String {
         write!(certs, r#"{{"c{index}": "{}"}},"#, base64.encode(cert)).unwrap();
     }
     for name in NAMES {
-        write!(types, r#"{{"serves_{name}": {{"server": true, "endpoint": "!{name}", "protocol": "h1"}}}},"#)
+        for (kind, protocol) in [("serves", "h1"), ("serves_h2", "h2")] {
+            write!(
+                types,
+                r#"{{"{kind}_{name}": {{"server": true, "endpoint": "!{name}", "protocol": "{protocol}"}}}},"#
+            )
             .unwrap();
+        }
     }
     for name in NAMES.into_iter().chain(["dogs.abc.com", "elsewhere.net"]) {
         for (kind, cert) in [("asks", ""), ("shows", r#""client_cert": 0,"#)] {
@@ -253,6 +258,66 @@ fn a_connection_does_not_change_hands() {
     let unknown = "GET / HTTP/1.1\r\nHost: elsewhere.net\r\n\r\n";
     let heard = world.say(&format!("{ours}{unknown}"));
     assert_eq!(heard.matches("serves_abc.com").count(), 2, "{heard}");
+}
+
+/// Asks each of these names in turn, on one stream after another of one connection, and tells what it hears.
+#[cfg(feature = "h2")]
+struct Asker(Vec<&'static str>, Lines);
+
+#[cfg(feature = "h2")]
+impl Protocol for Asker {
+    fn established(&mut self, cx: &mut Cx<'_>, me: WsiId) -> Flow {
+        let body = http::BodyLength::None;
+        match self.0.pop() {
+            Some(host) => cx.http_request(me, http::Method::Get, "/", host, &[], body).unwrap(),
+            None => cx.wsi_release(me).unwrap(),
+        }
+        Flow::Ok
+    }
+
+    fn response(&mut self, _: &mut Cx<'_>, _: WsiId, head: &http::Head) -> Flow {
+        self.1.borrow_mut().push(head.status().unwrap().code().to_string());
+        Flow::Ok
+    }
+
+    fn rx(&mut self, _: &mut Cx<'_>, _: WsiId, payload: &[u8]) -> Flow {
+        self.1.borrow_mut().push(String::from_utf8_lossy(payload).into_owned());
+        Flow::Ok
+    }
+
+    fn end(&mut self, cx: &mut Cx<'_>, me: WsiId, _: &http::Head) -> Flow {
+        self.established(cx, me)
+    }
+
+    fn writeable(&mut self, _: &mut Cx<'_>, _: WsiId, _: &mut Tx<'_>) -> TxFlow {
+        TxFlow::DontSend
+    }
+}
+
+#[cfg(feature = "h2")]
+#[test]
+fn over_http_2_a_request_for_another_name_than_tls_has_shown_is_misdirected_and_its_connection_goes_on() {
+    let mut world = World::new();
+    let (identities, served, heard) = (world.identities.clone(), Lines::default(), Lines::default());
+    world.context.with(|cx| {
+        for (name, (cert, key)) in NAMES.iter().zip(&identities) {
+            let mut info = info(name, 443);
+            info.role = ServerRole::Http;
+            info.tls = Some(Identity::from_der(&[cert], key).unwrap());
+            cx.vhost_create(info).unwrap();
+            cx.create(&format!("serves_h2_{name}"), Server(Rc::clone(&served))).unwrap();
+        }
+        let mut info = ClientInfo::new(Target::Host("abc.com".to_owned(), 443), ClientRole::H2);
+        info.tls = Some(cx.client_tls("abc.com", Some("all")).unwrap());
+        let hosts = vec!["dogs.abc.com", "elsewhere.net", "cats.abc.com", "first.org", "abc.com"];
+        cx.connect(&info, Asker(hosts, Rc::clone(&heard)));
+    });
+    world.run();
+    // A name that nobody has is meant for whoever is there, as over HTTP/1.1.
+    let ours = ["200", "serves_h2_abc.com"];
+    assert_eq!(*heard.borrow(), [&ours[..], &["421", "421"], &ours, &ours].concat());
+    assert!(served.borrow().iter().all(|line| line.starts_with("serves_h2_abc.com")), "{served:?}");
+    assert_eq!(world.context.counters().connected, 1);
 }
 
 #[test]

@@ -369,7 +369,8 @@ impl Cx<'_> {
 
     /// Connects; `protocol` is told how that goes, later (`lws_client_connect_via_info`).
     pub fn connect(&mut self, info: &ClientInfo, protocol: impl Protocol + 'static) -> WsiId {
-        let id = self.core.client_connect(&Rc::new(info.clone()), Binding::Protocol, true);
+        let info = Rc::new(self.core.offering(info));
+        let id = self.core.client_connect(&info, Binding::Protocol, true);
         self.core.adopt_protocol(id, Box::new(protocol));
         id
     }

@@ -285,21 +285,13 @@ impl Core {
             }
         };
         let alpn: &[&[u8]] = match info.role {
-            ClientRole::Raw | ClientRole::Udp => &[],
-            #[cfg(feature = "h1")]
-            ClientRole::H1 => &[b"http/1.1"],
-            #[cfg(feature = "h2")]
-            ClientRole::H2 => &[b"h2", b"http/1.1"],
             // A websocket begins with a request.
             #[cfg(all(feature = "mqtt", feature = "ws"))]
-            ClientRole::Mqtt if stream_type.ws.subprotocol.is_some() => &[b"http/1.1"],
+            ClientRole::Mqtt if stream_type.ws.subprotocol.is_some() => ClientRole::Ws.alpn(),
             // What AWS IoT wants to be told on the port that it shares with HTTPS.
             #[cfg(feature = "mqtt")]
             ClientRole::Mqtt if stream_type.mqtt.aws_iot && port == 443 => &[b"x-amzn-mqtt-ca"],
-            #[cfg(feature = "mqtt")]
-            ClientRole::Mqtt => &[],
-            #[cfg(feature = "ws")]
-            ClientRole::Ws => &[b"http/1.1"],
+            role => role.alpn(),
         };
         let tls = self
             .tls

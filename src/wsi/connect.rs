@@ -57,6 +57,24 @@ pub enum ClientRole {
     Ws,
 }
 
+impl ClientRole {
+    /// What it is called in TLS (ALPN, RFC 7301 6), the best first.
+    #[cfg(feature = "tls")]
+    pub(crate) fn alpn(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Raw | Self::Udp => &[],
+            #[cfg(feature = "h1")]
+            Self::H1 => &[b"http/1.1"],
+            #[cfg(feature = "h2")]
+            Self::H2 => &[b"h2", b"http/1.1"],
+            #[cfg(feature = "mqtt")]
+            Self::Mqtt => &[],
+            #[cfg(feature = "ws")]
+            Self::Ws => &[b"http/1.1"],
+        }
+    }
+}
+
 /// What makes two connections interchangeable: where to, under which TLS identity, speaking what.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClientInfo {
@@ -131,6 +149,17 @@ impl Core {
             return id;
         }
         if Role::is_shared(info.role) { self.join(info, binding) } else { self.connect_anew(info, binding) }
+    }
+
+    /// `info` for user code, whose TLS offers what it is to speak.
+    pub(crate) fn offering(&mut self, info: &ClientInfo) -> ClientInfo {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &info.tls
+            && let Ok(tls) = self.tls.offering(tls, info.role.alpn())
+        {
+            return ClientInfo { tls: Some(tls), ..info.clone() };
+        }
+        info.clone()
     }
 
     pub(super) fn connect_anew(&mut self, info: &Rc<ClientInfo>, binding: Binding) -> WsiId {
