@@ -11,6 +11,8 @@ use std::time::Duration;
 const POLICY: &str = r#"{"retry": [{"valid": {"backoff": [1000], "conceal": 0, "svalidping": 3, "svalidhup": 5}}],
     "s": [{"client": {"endpoint": "10.0.0.2", "port": 7, "protocol": "raw", "nailed_up": true, "retry": "valid"}},
         {"server": {"server": true, "port": 8, "protocol": "raw", "retry": "valid"}},
+        {"asks": {"endpoint": "10.0.0.2", "port": 7, "protocol": "h1", "http_method": "GET", "http_url": "/a", "opportunistic": true}},
+        {"doubts": {"endpoint": "10.0.0.2", "port": 7, "protocol": "h1", "http_method": "GET", "http_url": "/b", "retry": "valid"}},
         {"idle": {"endpoint": "10.0.0.2", "port": 7, "protocol": "raw", "nailed_up": true}}]}"#;
 
 type Log = Rc<RefCell<Vec<(u64, String)>>>;
@@ -237,4 +239,25 @@ fn without_a_word_about_it_bytes_are_not_doubted() {
     assert_eq!(world.context.next_deadline(), None);
     world.run_to(10_000_000);
     assert_eq!(world.lost(), None);
+}
+
+#[cfg(feature = "h1")]
+#[test]
+fn a_kept_connection_is_doubted_as_its_next_user_says() {
+    let mut world = World::new();
+    let first = world.create("asks");
+    world.context.with(|cx| cx.client_connect(first)).unwrap();
+    world.run_to(100);
+    let mut peer = world.listener.accept().unwrap();
+    peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+    world.run_to(1_000);
+    world.log.borrow_mut().clear();
+    let second = world.create("doubts");
+    world.context.with(|cx| cx.client_connect(second)).unwrap();
+    world.run_to(1_100);
+    assert!(peer.read().ends_with(b"\r\n\r\n") && world.listener.accept().is_none());
+    // A head without an end to its body: without a word about it, it would be waited for longer.
+    peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n").unwrap();
+    world.run_to(20_000);
+    assert_eq!(world.lost(), Some(1_101 + 5_000));
 }

@@ -64,7 +64,11 @@ impl Core {
     /// Binds a user to the connection that all share whose `info` is the same, which is made if there is none.
     pub(super) fn join(&mut self, info: &Rc<ClientInfo>, binding: Binding) -> WsiId {
         let carrier = match self.carriers.get(info) {
-            Some(carrier) => *carrier,
+            Some(carrier) => {
+                let carrier = *carrier;
+                self.validity_shared(carrier, info);
+                carrier
+            }
             None => self.connect_carrier(info),
         };
         let wsi = Wsi::new(None, Role::Child(carrier), binding, WsiState::Connecting);

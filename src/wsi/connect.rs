@@ -9,6 +9,7 @@ use crate::context::{Context, Core, Effect};
 use crate::plat::{Address, Socket, SocketOptions};
 use crate::role::Role;
 use dns::Family;
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -75,8 +76,9 @@ impl ClientRole {
     }
 }
 
-/// What makes two connections interchangeable: where to, under which TLS identity, speaking what.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// What makes two connections interchangeable: where to, under which TLS identity, speaking what, on what kind of socket.
+/// Those that differ in `validity` alone are equal: on what they share, the shorter spans count.
+#[derive(Debug, Clone)]
 pub struct ClientInfo {
     /// Where to.
     pub target: Target,
@@ -87,7 +89,8 @@ pub struct ClientInfo {
     pub role: ClientRole,
     /// The interface or address that it comes from, and how the network is asked to treat it.
     pub options: SocketOptions,
-    /// How long it may go without a sign of life; `None` leaves that to the context.
+    /// How long it may go without a sign of life; `None` leaves that to the context. Where several share a connection, the
+    /// shortest of their spans count.
     pub validity: Option<super::Validity>,
     /// The server grants more than there can be of a window (`h2q_oflow_txcr`).
     #[cfg(feature = "h2")]
@@ -122,6 +125,52 @@ impl ClientInfo {
             #[cfg(feature = "mqtt")]
             mqtt: None,
         }
+    }
+}
+
+impl PartialEq for ClientInfo {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            target,
+            #[cfg(feature = "tls")]
+            tls,
+            role,
+            options,
+            validity: _,
+            #[cfg(feature = "h2")]
+            window_saturates,
+            #[cfg(feature = "h2")]
+            instead_of_h2,
+            #[cfg(all(feature = "mqtt", feature = "ws"))]
+            over_ws,
+            #[cfg(feature = "mqtt")]
+            mqtt,
+        } = self;
+        let is_same = *target == other.target && *role == other.role && *options == other.options;
+        #[cfg(feature = "tls")]
+        let is_same = is_same && *tls == other.tls;
+        #[cfg(feature = "h2")]
+        let is_same =
+            is_same && *window_saturates == other.window_saturates && *instead_of_h2 == other.instead_of_h2;
+        #[cfg(all(feature = "mqtt", feature = "ws"))]
+        let is_same = is_same && *over_ws == other.over_ws;
+        #[cfg(feature = "mqtt")]
+        let is_same = is_same && *mqtt == other.mqtt;
+        is_same
+    }
+}
+
+impl Eq for ClientInfo {}
+
+impl Hash for ClientInfo {
+    /// By what tells many connections of one context apart.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.target.hash(state);
+        self.role.hash(state);
+        #[cfg(feature = "tls")]
+        self.tls.hash(state);
+        #[cfg(feature = "mqtt")]
+        self.mqtt.hash(state);
     }
 }
 
@@ -243,7 +292,7 @@ impl Core {
     }
 
     /// An idle connection to the same endpoint, the one used last: it is the likeliest to be alive.
-    fn take_pooled(&mut self, info: &ClientInfo, binding: Binding) -> Option<WsiId> {
+    fn take_pooled(&mut self, info: &Rc<ClientInfo>, binding: Binding) -> Option<WsiId> {
         let ids = self.pool.get_mut(info)?;
         while let Some(id) = ids.pop() {
             if let Some(wsi) = self.wsis.get_mut(id) {
@@ -255,7 +304,11 @@ impl Core {
                 self.counters.reused += 1;
                 wsi.flags.clear(Flags::GOT_RX | Flags::RX_FLOW_OFF | Flags::WANT_TX);
                 self.pooled = self.pooled.saturating_sub(1);
+                let before = wsi.rare().pool_key.replace(Rc::clone(info));
                 self.wait_no_more(id);
+                if before.is_some_and(|before| before.validity != info.validity) {
+                    self.validity_start(id);
+                }
                 return Some(id);
             }
         }

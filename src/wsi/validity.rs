@@ -2,10 +2,11 @@
 //! "Connection validity management"). A proof is something that the peer can only have sent because it has received what
 //! this side has sent; it concerns the network connection, whatever is carried on it.
 
-use super::{Binding, Flags, WsiId, WsiState};
+use super::{Binding, ClientInfo, Flags, WsiId, WsiState};
 use crate::Us;
 use crate::cause::{Failure, Phase, Reason};
 use crate::context::{Context, Core, Effect, SulId, Timer};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How long a connection may go without proof that it is still one.
@@ -32,6 +33,12 @@ impl Default for Validity {
 impl Validity {
     /// Nothing is proved, and nothing closed for it.
     pub const NEVER: Self = Self { ping: None, hangup: None };
+
+    /// The shorter of each span.
+    fn shortest(self, other: Self) -> Self {
+        let least = |one: Option<Duration>, other: Option<Duration>| one.into_iter().chain(other).min();
+        Self { ping: least(self.ping, other.ping), hangup: least(self.hangup, other.hangup) }
+    }
 }
 
 /// Validity is counted in seconds: a timer is not moved for less, and what is due within one is due.
@@ -88,6 +95,24 @@ impl Core {
         let unsaid = if wsi.role.can_ping() { context } else { Validity::NEVER };
         let limits = wsi.role.limit_validity(said.unwrap_or(unsaid), said.is_some());
         self.set_validity(id, limits);
+    }
+
+    /// Somebody comes to share a connection, and may doubt it sooner than those who have it.
+    pub(super) fn validity_shared(&mut self, id: WsiId, info: &ClientInfo) {
+        let context = self.validity;
+        let Some(wsi) = self.wsis.get_mut(id) else { return };
+        let Some(key) = wsi.rare.as_ref().and_then(|rare| rare.pool_key.clone()) else { return };
+        if key.validity == info.validity {
+            return;
+        }
+        let shortest = key.validity.unwrap_or(context).shortest(info.validity.unwrap_or(context));
+        if key.validity.unwrap_or(context) == shortest {
+            return;
+        }
+        wsi.rare().pool_key = Some(Rc::new(ClientInfo { validity: Some(shortest), ..(*key).clone() }));
+        if wsi.state() == WsiState::Open {
+            self.validity_start(id);
+        }
     }
 
     /// Counts by these limits from now on.

@@ -341,6 +341,18 @@ fn the_policy_says_how_long_a_connection_may_go_without_a_sign_of_life() {
 }
 
 #[test]
+fn streams_that_doubt_their_connection_at_different_times_are_one_client_to_the_server_and_the_first_to_doubt_asks()
+ {
+    let strict = stream_type("strict", r#", "mqtt_subscribe": "y""#).replace("often", "valid");
+    let mut world = World::new(&[stream_type("out", r#", "mqtt_subscribe": "x""#), strict].join(","));
+    let streams = [world.stream("out"), world.stream("strict")];
+    world.run_secs(65);
+    assert_eq!((world.broker.connections, world.broker.count(PINGREQ)), (1, 3));
+    assert!(streams.iter().all(|(_, told)| told.borrow().count(S::Connected) == 1));
+    world.legal();
+}
+
+#[test]
 fn who_holds_up_its_messages_holds_up_what_is_behind_them_and_nothing_is_lost() {
     let types =
         [stream_type("a", r#", "mqtt_subscribe": "a""#), stream_type("b", r#", "mqtt_subscribe": "b""#)];
