@@ -3,12 +3,19 @@
 
 #![cfg(all(feature = "h2", feature = "tls"))]
 
+#[path = "common/h2_peer.rs"]
+mod h2_peer;
+
+use StreamState as S;
 use base64::Engine;
-use millstream::sim::Network;
+use h2_peer::Peer;
+use millstream::http::{BodyLength, Status};
+use millstream::sim::{Link, Network};
 use millstream::{Blob, Cause, Context, Cx, Flow, StreamHandler, StreamId, StreamState, Tx, TxFlow, Us};
 use rcgen::{CertificateParams, KeyPair};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 type Log = Rc<RefCell<Vec<(u64, String)>>>;
 
@@ -206,4 +213,71 @@ fn a_stream_that_joins_a_connection_in_doubt_gives_it_as_long_as_its_own_policy_
     world.run(1_500);
     assert!(world.log.borrow().is_empty(), "{:?}", world.log);
     assert_eq!(world.connections(), 1);
+}
+
+/// Says "hello", and keeps what it is told.
+struct Poster(Rc<RefCell<Vec<StreamState>>>);
+
+impl StreamHandler for Poster {
+    fn tx(&mut self, _: &mut Cx<'_>, _: StreamId, tx: &mut Tx<'_>) -> TxFlow {
+        tx.write(b"hello");
+        tx.end_message();
+        TxFlow::Send
+    }
+
+    fn state(&mut self, cx: &mut Cx<'_>, me: StreamId, state: StreamState, _: u32) -> Flow {
+        self.0.borrow_mut().push(state);
+        if state == StreamState::Creating {
+            cx.request_tx(me).unwrap();
+        }
+        Flow::Ok
+    }
+}
+
+#[test]
+fn those_who_share_a_new_connection_wait_a_round_trip_to_hear_how_many_it_takes_and_none_is_refused() {
+    const ROUND_TRIP: u64 = 100;
+    let policy = r#"{"retry": [{"once": {"backoff": [1000], "conceal": 0}}],
+        "s": [{"post": {"endpoint": "10.0.0.1", "port": 80, "protocol": "h2", "http_method": "POST", "http_url": "x",
+            "opportunistic": true, "retry": "once"}}]}"#;
+    let network = Network::new(1);
+    network.set_default_link(Link { latency: Duration::from_millis(ROUND_TRIP / 2), ..Link::default() });
+    let listener = network.listen(&network.host("10.0.0.1"), 80).unwrap();
+    let mut context =
+        Context::builder().policy(policy).unwrap().sim(network.host("10.0.0.2")).build().unwrap();
+    let told: Vec<_> = (0..5).map(|_| Rc::<RefCell<Vec<StreamState>>>::default()).collect();
+    context.with(|cx| {
+        for told in &told {
+            cx.create("post", Poster(Rc::clone(told))).unwrap();
+        }
+    });
+    let (mut peer, mut asked, mut answered): (Option<Peer>, Vec<u64>, usize) = (None, Vec::new(), 0);
+    let limits = h2::Limits { streams: 2, ..h2::Limits::default() };
+    for milli in 1..1000 {
+        network.run(&mut [&mut context], Us::from_us(milli * 1000)).unwrap();
+        peer = peer.or_else(|| Some(Peer::new(listener.accept()?, h2::Engine::server(limits))));
+        // As servers without TLS do, it says nothing before it has heard what is to be spoken.
+        let Some(peer) = peer.as_mut().filter(|_| milli >= 3 * ROUND_TRIP / 2) else { continue };
+        peer.serve();
+        asked.resize(peer.requests.len(), milli);
+        let done: Vec<_> = peer.ended.iter().skip(answered).copied().collect();
+        for stream in done {
+            answered += 1;
+            peer.say(|engine, out| {
+                let (status, body) = (Status::OK, BodyLength::Known(0));
+                engine.encode_response(stream, status, std::iter::empty(), body, out).unwrap();
+            });
+        }
+    }
+    let first = asked[0];
+    // With the settings comes the first answer: there is room for two, and then for two more.
+    let waits: Vec<_> = asked.iter().map(|at| (at - first).div_ceil(ROUND_TRIP)).collect();
+    assert_eq!(waits, [0, 1, 1, 2, 2], "{asked:?}");
+    assert!(listener.accept().is_none());
+    for told in &told {
+        assert_eq!(
+            *told.borrow(),
+            [S::Creating, S::Poll, S::Connecting, S::Connected, S::QosAckRemote, S::Disconnected]
+        );
+    }
 }

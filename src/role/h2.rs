@@ -164,8 +164,9 @@ impl H2 {
         self.is_started && (self.is_server || self.engine.can_open() != Err(EncodeError::Ending))
     }
 
-    /// How many streams may begin. One, before the server has said how many it takes: it would refuse the rest, and that is
-    /// a failure to their users.
+    /// How many streams may begin. One, before the server has said how many it takes, though clients need not wait for that
+    /// (RFC 9113 3.4): a request that is refused when its body is on its way cannot be sent again, and a failed try costs its
+    /// user more than the one round trip that the others of a new connection wait for.
     fn places(&self) -> usize {
         let known = if self.has_settings { usize::MAX } else { 1_usize.saturating_sub(self.exchanges.len()) };
         self.engine.places().saturating_sub(self.unasked).min(known)
