@@ -14,7 +14,9 @@ pub(crate) enum Ending {
     /// The client has been told that the end is near; those of its requests that are on their way are served.
     Announced,
     /// It is told which was the last.
-    Told,
+    Told {
+        last: u32,
+    },
 }
 
 /// The ping that finds out when a client has seen that the end is near (RFC 9113 6.8).
@@ -241,7 +243,7 @@ impl Engine {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.streams.len() >= self.limits.streams as usize || self.ending == Ending::Told
+        self.streams.len() >= self.limits.streams as usize || matches!(self.ending, Ending::Told { .. })
     }
 
     /// Ends a stream before its time, with the reason that the peer is told. What still arrives for it is dropped. Of a
@@ -275,14 +277,24 @@ impl Engine {
 
     /// Says that no more streams are taken, and why. Those that are open go on.
     pub fn go_away(&mut self, code: Code) {
-        self.ending = Ending::Told;
-        let last = if self.is_server { self.streams.last() } else { 0 };
+        let last = self.last_taken();
+        self.ending = Ending::Told { last };
         put_go_away(&mut self.control, last, code);
+    }
+
+    /// The last of the peer's streams that was looked at. RFC 9113 6.8: never more than it was told before, since those
+    /// above may be on their way elsewhere by now.
+    pub(crate) fn last_taken(&self) -> u32 {
+        match self.ending {
+            Ending::Told { last } => last,
+            Ending::No | Ending::Announced if self.is_server => self.streams.last(),
+            Ending::No | Ending::Announced => 0,
+        }
     }
 
     /// One of the sides takes no new streams, and the last of those that were open is over.
     pub fn is_drained(&self) -> bool {
-        (self.ending == Ending::Told || self.is_leaving) && self.streams.is_empty()
+        (matches!(self.ending, Ending::Told { .. }) || self.is_leaving) && self.streams.is_empty()
     }
 
     /// What the peer may still send on a stream, by what it was granted and is told by our settings; the connection's

@@ -105,7 +105,7 @@ impl Engine {
     fn fail(&mut self, error: Error) {
         if !matches!(self.receiving, Receiving::Failed(_)) {
             self.receiving = Receiving::Failed(error);
-            let last = if self.is_server { self.streams.last() } else { 0 };
+            let last = self.last_taken();
             put_go_away(&mut self.control, last, error.code());
         }
     }

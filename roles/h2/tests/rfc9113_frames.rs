@@ -335,6 +335,20 @@ fn section_6_8_streams_beyond_the_goodbye_are_refused_and_their_heads_still_read
 }
 
 #[test]
+fn section_6_8_the_last_stream_of_a_goodbye_is_never_more_than_it_was_before() {
+    let mut engine = server();
+    feed(&mut engine, &headers(END_HEADERS, 1, &POST));
+    engine.go_away(Code::NO_ERROR);
+    // Was on its way, and is refused: its request goes to another connection.
+    feed(&mut engine, &headers(END_HEADERS, 3, &POST));
+    engine.go_away(Code::CANCEL);
+    feed(&mut engine, &frame(PING, 0, 1, &[0; 8]));
+    let goodbyes = output(&mut engine).into_iter().filter(|sent| sent.kind == GOAWAY);
+    let lasts: Vec<_> = goodbyes.map(|goodbye| goodbye.payload[..4].to_vec()).collect();
+    assert_eq!(lasts, [[0, 0, 0, 1]; 3]);
+}
+
+#[test]
 fn section_6_8_a_client_that_was_told_goodbye_begins_nothing() {
     let mut engine = client();
     let goodbye = frame(GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]);
