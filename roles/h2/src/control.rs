@@ -143,11 +143,8 @@ impl Engine {
 
     /// The peer goes by our settings from here on (RFC 9113 6.5.3).
     fn acknowledged(&mut self) -> Result<(), Error> {
-        let change = self.beginning.acknowledge().ok_or(Error::SettingsAck)?;
+        self.beginning.acknowledge()?;
         self.decoder.set_max_table_size(self.limits.header_table);
-        for row in self.streams.iter_mut() {
-            row.credit.shift(change);
-        }
         Ok(())
     }
 
@@ -300,8 +297,7 @@ impl Engine {
     /// What the peer may still send on a stream, by what it was granted and is told by our settings; the connection's
     /// window may be smaller.
     pub fn rx_credit(&self, stream: StreamId) -> Option<u32> {
-        let pending = self.beginning.pending();
-        self.streams.get(stream.0).map(|row| row.credit.size_after(pending))
+        self.streams.get(stream.0).map(|row| row.credit.size())
     }
 
     /// Grants nothing more on a stream by itself: [`Self::add_credit`] does, or [`Self::release_credit`] ends this. What
@@ -315,11 +311,10 @@ impl Engine {
 
     /// Grants what arrives on a stream by itself again, and at once what makes its window [`crate::Limits::window`].
     pub fn release_credit(&mut self, stream: StreamId) {
-        let pending = self.beginning.pending();
         let Some(row) = self.streams.get_mut(stream.0).filter(|row| row.credit.is_held) else { return };
         row.credit.is_held = false;
         let may_receive = row.state.may_receive();
-        if let Some(grant) = row.credit.restore(pending).filter(|_| may_receive) {
+        if let Some(grant) = row.credit.restore().filter(|_| may_receive) {
             self.grant(stream.0, grant);
         }
     }

@@ -1,8 +1,8 @@
 //! What the peer may send on streams that are granted by hand, and with which window streams begin.
 
-use crate::Engine;
 use crate::frame::{Kind, put, put_window_update};
-use crate::settings::{DEFAULT_WINDOW, INITIAL_WINDOW_SIZE, MAX_WINDOW};
+use crate::settings::{DEFAULT_WINDOW, INITIAL_WINDOW_SIZE};
+use crate::{Engine, Error};
 
 /// The window that streams begin with by our settings, and how much of those the peer knows (RFC 9113 6.5.3). There are
 /// two at most: those of the beginning, and those that make it 0 for the sake of a stream that is granted by hand.
@@ -36,19 +36,21 @@ impl Beginning {
         self.acknowledged == 1 + self.is_lowered as u8
     }
 
-    /// What windows of streams will change by once the peer knows our settings (RFC 9113 6.9.2).
+    /// What windows of streams are to change by once the peer knows our settings (RFC 9113 6.9.2).
     pub(crate) fn pending(self) -> i64 {
         i64::from(self.told()) - i64::from(self.known())
     }
 
-    /// The peer has acknowledged the next of our settings: what windows have changed by. `None` when there are none.
-    pub(crate) fn acknowledge(&mut self) -> Option<i64> {
+    /// The peer has acknowledged the next of our settings.
+    ///
+    /// # Errors
+    /// There are none.
+    pub(crate) fn acknowledge(&mut self) -> Result<(), Error> {
         if self.is_acknowledged() {
-            return None;
+            return Err(Error::SettingsAck);
         }
-        let before = self.known();
         self.acknowledged += 1;
-        Some(i64::from(self.known()) - i64::from(before))
+        Ok(())
     }
 }
 
@@ -62,10 +64,10 @@ impl Engine {
         let [a, b] = INITIAL_WINDOW_SIZE.to_be_bytes();
         put(&mut self.control, Kind::Settings, 0, 0, &[a, b, 0, 0, 0, 0]);
         let control = &mut self.control;
-        for row in self.streams.iter_mut().filter(|row| row.state.may_receive()) {
-            let grant = window.min(MAX_WINDOW.saturating_sub(row.credit.size_after(0)));
-            if grant > 0 && row.credit.grant(grant).is_ok() {
-                put_window_update(control, row.id, grant);
+        for row in self.streams.iter_mut() {
+            row.credit.lower(window);
+            if window > 0 && row.state.may_receive() && row.credit.grant(window).is_ok() {
+                put_window_update(control, row.id, window);
             }
         }
     }
@@ -79,10 +81,12 @@ mod tests {
     fn windows_change_by_what_each_acknowledgement_says() {
         let mut beginning = Beginning::new(100_000);
         assert_eq!((beginning.pending(), beginning.known()), (100_000 - 65_535, 65_535));
-        assert_eq!((beginning.acknowledge(), beginning.acknowledge()), (Some(100_000 - 65_535), None));
+        let twice = [Ok(()), Err(Error::SettingsAck)];
+        assert_eq!([beginning.acknowledge(), beginning.acknowledge()], twice);
+        assert_eq!((beginning.pending(), beginning.known()), (0, 100_000));
         beginning.is_lowered = true;
         assert_eq!((beginning.pending(), beginning.is_acknowledged()), (-100_000, false));
-        assert_eq!((beginning.acknowledge(), beginning.acknowledge()), (Some(-100_000), None));
+        assert_eq!([beginning.acknowledge(), beginning.acknowledge()], twice);
         assert_eq!((beginning.pending(), beginning.told()), (0, 0));
     }
 }

@@ -41,7 +41,8 @@ impl Window {
     }
 }
 
-/// What a peer may send, and what it has sent that it does not know to be granted again.
+/// What a peer may send once it knows all that it has been told, and what it has sent that it does not know to be granted
+/// again. What it goes by until then differs by what its window is to change by, `pending`, and may be beyond any window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Credit {
     window: Window,
@@ -58,14 +59,17 @@ impl Credit {
         Self { window: Window::new(size), taken: 0, target, is_held: false }
     }
 
-    /// What the peer may send still, once the window has changed by `pending`.
-    pub(crate) fn size_after(&self, pending: i64) -> u32 {
-        u32::try_from((i64::from(self.window.0) + pending).max(0)).unwrap_or(MAX_WINDOW)
+    pub(crate) fn size(&self) -> u32 {
+        self.window.size()
     }
 
     /// A frame of this length has begun to arrive.
-    pub(crate) fn receive(&mut self, len: u32) -> Result<(), Error> {
-        self.window.take(len)
+    pub(crate) fn receive(&mut self, len: u32, pending: i64) -> Result<(), Error> {
+        let len = i64::from(len);
+        if len > 0 && len > i64::from(self.window.0) - pending {
+            return Err(Error::Overrun);
+        }
+        self.window.add(-len).map(|_| ())
     }
 
     /// So much of what arrived was passed on. The grant to send for it, once it is worth a frame.
@@ -74,11 +78,10 @@ impl Credit {
         if self.is_held || self.taken < self.target.div_ceil(2).max(1) { None } else { self.settle() }
     }
 
-    /// The grant that makes the window what it is to be kept at, whatever was granted by hand, once it has changed by
-    /// `pending`.
-    pub(crate) fn restore(&mut self, pending: i64) -> Option<u32> {
+    /// The grant that makes the window what it is to be kept at, whatever was granted by hand.
+    pub(crate) fn restore(&mut self) -> Option<u32> {
         self.taken = 0;
-        let missing = i64::from(self.target) - i64::from(self.window.0) - pending;
+        let missing = i64::from(self.target) - i64::from(self.window.0);
         let grant = u32::try_from(missing).ok().filter(|grant| *grant > 0)?;
         self.grant(grant).is_ok().then_some(grant)
     }
@@ -94,10 +97,10 @@ impl Credit {
         self.window.add(i64::from(increment)).map(|_| ())
     }
 
-    /// The peer has come to know with which window streams begin.
-    pub(crate) fn shift(&mut self, change: i64) {
-        // Our own setting cannot go beyond the largest window: both parts were checked when they were granted.
-        let _ = self.window.add(change);
+    /// The peer is told that its streams have so much less (RFC 9113 6.9.2): below zero, until it has been granted again.
+    pub(crate) fn lower(&mut self, by: u32) {
+        // From no more than the largest window, by no more than that.
+        let _ = self.window.add(-i64::from(by));
     }
 }
 
@@ -121,11 +124,25 @@ mod tests {
     #[test]
     fn credit_is_given_back_by_halves() {
         let mut credit = Credit::new(100, 100);
-        assert_eq!((credit.receive(60), credit.size_after(-10)), (Ok(()), 30));
+        assert_eq!((credit.receive(60, 0), credit.size()), (Ok(()), 40));
         assert_eq!((credit.pass(49), credit.pass(11)), (None, Some(60)));
-        assert_eq!(credit.size_after(0), 100);
+        assert_eq!(credit.size(), 100);
         credit.is_held = true;
-        assert_eq!((credit.receive(90), credit.pass(90)), (Ok(()), None));
-        assert_eq!((credit.restore(0), credit.restore(0), credit.size_after(0)), (Some(90), None, 100));
+        assert_eq!((credit.receive(90, 0), credit.pass(90)), (Ok(()), None));
+        assert_eq!((credit.restore(), credit.restore(), credit.size()), (Some(90), None, 100));
+    }
+
+    #[test]
+    fn what_a_peer_goes_by_that_does_not_know_our_settings_is_not_what_it_will_have() {
+        let mut credit = Credit::new(MAX_WINDOW, MAX_WINDOW);
+        assert_eq!(credit.receive(11, i64::from(MAX_WINDOW) - 10), Err(Error::Overrun));
+        assert_eq!(credit.receive(10, i64::from(MAX_WINDOW) - 10), Ok(()));
+        assert_eq!((credit.grant(11), credit.grant(10)), (Err(Error::WindowOverflow), Ok(())));
+        credit.lower(MAX_WINDOW);
+        assert_eq!((credit.size(), credit.receive(MAX_WINDOW, -i64::from(MAX_WINDOW))), (0, Ok(())));
+        assert_eq!(
+            (credit.size(), credit.receive(0, 0), credit.receive(1, 0)),
+            (0, Ok(()), Err(Error::Overrun))
+        );
     }
 }

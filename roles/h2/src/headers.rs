@@ -152,14 +152,13 @@ impl Engine {
 
     /// A stream that has just begun, with the windows that all have then.
     pub(crate) fn new_stream(&self, id: u32) -> Stream {
-        // RFC 9113 6.9.2: until the peer acknowledges ours, it goes by the default.
         Stream {
             id,
             state: State::Idle.after(Step::Begin).unwrap_or(State::Closed),
             incoming: Incoming::Head { interim: 0 },
             outgoing: Outgoing::Head,
             window: Window::new(self.tx_initial),
-            credit: Credit::new(self.beginning.known(), self.limits.window.max(self.limits.initial_window)),
+            credit: Credit::new(self.beginning.told(), self.limits.window.max(self.limits.initial_window)),
             is_head: false,
             is_tunnel: false,
             expects_continue: false,

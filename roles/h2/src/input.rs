@@ -183,7 +183,7 @@ impl Engine {
     fn data_head(&mut self, now: u64, frame: FrameHead, fixed: &[u8]) -> Result<Option<Event>, Error> {
         let (padding, content) = unpad(frame, fixed)?;
         let ends = frame.has(flag::END_STREAM);
-        self.credit.receive(frame.len)?;
+        self.credit.receive(frame.len, 0)?;
         if content > 0 {
             self.frames.give(1);
         } else if !ends {
@@ -198,6 +198,7 @@ impl Engine {
 
     /// Whether a stream takes data. `Ok` also where it is ours that it does not: what was on its way is dropped.
     fn admit(&mut self, stream: u32, len: u32, content: u32, ends: bool) -> Result<(), Error> {
+        let pending = self.beginning.pending();
         let Some(row) = self.streams.get_mut(stream) else {
             return match self.streams.past(stream) {
                 Past::Idle | Past::Skipped => Err(Error::IdleStream),
@@ -209,7 +210,7 @@ impl Engine {
             return Err(Error::ClosedStream);
         }
         let Incoming::Body { left } = &mut row.incoming else { return Err(Error::Malformed) };
-        row.credit.receive(len)?;
+        row.credit.receive(len, pending)?;
         if let Some(left) = left {
             *left = left.checked_sub(u64::from(content)).ok_or(Error::ContentLength)?;
             if ends && *left > 0 {

@@ -4,6 +4,7 @@ use crate::control::Ending;
 use crate::frame::{FrameHead, HEAD, Kind, flag, put, put_window_update};
 use crate::input::Receiving;
 use crate::message::is_scheme_like;
+use crate::settings::MAX_WINDOW;
 use crate::stream::{Outgoing, Step, Stream};
 use crate::{EncodeError, Engine, StreamId};
 use alloc::vec::Vec;
@@ -232,7 +233,8 @@ impl Engine {
         self.streams.begin(id);
         let mut stream = Stream { is_head: request.method == Method::Head, is_tunnel, ..self.new_stream(id) };
         let kept_at = self.limits.window.max(self.limits.initial_window);
-        let more = request.credit.unwrap_or(kept_at).saturating_sub(self.beginning.told());
+        let credit = request.credit.unwrap_or(kept_at).min(MAX_WINDOW);
+        let more = credit.saturating_sub(self.beginning.told());
         let is_granted = more > 0 && stream.credit.grant(more).is_ok();
         stream.credit.is_held = request.credit.is_some();
         self.streams.insert(stream);

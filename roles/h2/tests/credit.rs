@@ -56,6 +56,29 @@ fn a_stream_that_is_granted_more_than_all_have_changes_nothing_for_the_others() 
 }
 
 #[test]
+fn no_grant_goes_beyond_the_largest_window_whatever_the_peer_knows_of_our_settings() {
+    const LARGEST: u32 = 0x7fff_ffff;
+    let largest = Limits { initial_window: LARGEST, ..Limits::default() };
+    let mut engine = Engine::client(largest);
+    let stream = ask(&mut engine, Method::Get, BodyLength::None);
+    // RFC 9113 6.9.1: the peer reads our settings before any grant.
+    assert_eq!(
+        (engine.rx_credit(stream), engine.add_credit(stream, 1)),
+        (Some(LARGEST), Err(EncodeError::Room))
+    );
+    let (new, _) = send(&mut engine, &by_hand(0));
+    assert_eq!(engine.add_credit(new, LARGEST), Ok(()));
+    let hello = [frame(SETTINGS, 0, 0, &[]), frame(SETTINGS, ACK, 0, &[]).repeat(2)].concat();
+    feed(&mut engine, &hello);
+    assert_eq!((engine.rx_credit(stream), engine.rx_credit(new)), (Some(LARGEST), Some(LARGEST)));
+
+    let mut engine = Engine::client(Limits { initial_window: 0, ..Limits::default() });
+    let (stream, said) = send(&mut engine, &by_hand(u32::MAX));
+    assert_eq!(of(&said, WINDOW_UPDATE).last(), Some(&(1, LARGEST.to_be_bytes().to_vec())));
+    assert_eq!(engine.rx_credit(stream), Some(LARGEST));
+}
+
+#[test]
 fn more_than_was_granted_ends_the_stream_and_leaves_the_others() {
     let mut engine = idle_client_with(Limits::default());
     let (stream, _) = send(&mut engine, &by_hand(10));
