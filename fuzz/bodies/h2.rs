@@ -3,10 +3,13 @@
 
 #[path = "../../roles/h2/tests/common/mod.rs"]
 mod common;
+#[path = "h2_witness.rs"]
+mod witness;
 
 use common::{ACK, PREFACE, SETTINGS, Told, frame, tell};
 use http::{BodyLength, Head, Method, Status};
 use millstream_h2::{Code, Engine, Event, Limits, Rate, Request, StreamId};
+use witness::Witness;
 
 /// Small limits, so that short inputs reach them.
 const LIMITS: Limits = Limits {
@@ -30,9 +33,22 @@ const LIMITS: Limits = Limits {
     saturates: false,
 };
 
+/// Other limits, by the highest bits of the first byte: of a few streams, of windows at both ends of what there is.
+fn limits(first: u8) -> Limits {
+    match first >> 5 {
+        1 => Limits { initial_window: 0, by_hand: true, connect_protocol: false, ..LIMITS },
+        2 => Limits { initial_window: u32::MAX, window: 1, saturates: true, ..LIMITS },
+        3 => Limits { streams: 1, header_table: 0, encoder_table: 4096, ..LIMITS },
+        4 => Limits { initial_window: 1, window: 1, connection_window: 70_000, ..LIMITS },
+        5 => Limits::default(),
+        _ => LIMITS,
+    }
+}
+
 /// What the user of a stream does when something has happened on it: another thing for each of eight streams.
 fn act(engine: &mut Engine, stream: StreamId, out: &mut Vec<u8>) {
     let fields = [(&b"X-Field"[..], &b"some value"[..])];
+    let mut body = BodyLength::Known(1000);
     match stream.get() / 2 % 8 {
         0 => engine.reset(stream, Code::CANCEL),
         1 => engine.hold_credit(stream),
@@ -40,22 +56,101 @@ fn act(engine: &mut Engine, stream: StreamId, out: &mut Vec<u8>) {
             engine.hold_credit(stream);
             let _ = engine.add_credit(stream, 50);
         }
-        3 => engine.release_credit(stream),
+        3 => {
+            let _ = engine.add_credit(stream, 0x7fff_0000);
+            engine.release_credit(stream);
+        }
         4 => {
             let _ = engine.encode_informational(stream, Status::CONTINUE, out);
         }
-        5 => {
-            let _ = engine.encode_trailers(stream, fields.into_iter(), out);
-        }
+        5 => body = BodyLength::Unknown,
         6 => engine.ping([7; 8]),
         _ => engine.shutdown(),
     }
-    let _ = engine.encode_response(stream, Status::OK, fields.into_iter(), BodyLength::Known(1000), out);
-    let room = engine.tx_room(stream).min(300);
-    if let Ok(frame) = engine.frame(stream, room, false) {
-        assert!(frame.prefix().is_empty() || frame.prefix().len() == 9);
+    let _ = engine.encode_response(stream, Status::OK, fields.into_iter(), body, out);
+    send(engine, stream, false, out);
+    if body == BodyLength::Unknown {
+        let _ = engine.encode_trailers(stream, fields.into_iter(), out);
     }
     assert!(engine.rx_credit(stream).is_none_or(|credit| credit < 0x8000_0000));
+}
+
+/// As much as there is room for, but not much.
+fn send(engine: &mut Engine, stream: StreamId, last: bool, out: &mut Vec<u8>) {
+    let room = engine.tx_room(stream).min(300);
+    if let Ok(frame) = engine.frame(stream, room, last) {
+        assert!(frame.prefix().is_empty() || frame.prefix().len() == 9);
+        out.extend_from_slice(frame.prefix());
+        out.resize(out.len() + if frame.prefix().is_empty() { 0 } else { room }, b'.');
+    }
+}
+
+/// What a user does whom nobody has called.
+fn stir(engine: &mut Engine, witness: &mut Witness, turn: usize, out: &mut Vec<u8>) {
+    let live = witness.live();
+    match (turn % 8, live.get(turn / 8 % live.len().max(1))) {
+        (0, _) if turn < 200 => {
+            let credit = [None, Some(0), Some(70_000), Some(0x7fff_ffff)][turn / 8 % 4];
+            let request = Request { credit, ..Request::new(Method::Post, b"https", b"a.example", b"/") };
+            let asked = engine.encode_request(&request, [].into_iter(), BodyLength::Unknown, out);
+            if let Ok(stream) = asked {
+                witness.asked(stream);
+            }
+        }
+        (1, _) => engine.put_by().into_iter().for_each(|memory| engine.take_up(memory)),
+        (2, Some(stream)) => act(engine, *stream, out),
+        (3, Some(stream)) => send(engine, *stream, true, out),
+        (4, Some(stream)) => drop(engine.encode_trailers(*stream, [].into_iter(), out)),
+        (5, _) if turn % 64 == 5 => engine.go_away(Code::NO_ERROR),
+        (6, Some(stream)) => engine.release_credit(*stream),
+        (7, Some(stream)) => drop(engine.add_credit(*stream, 1)),
+        _ => {}
+    }
+}
+
+/// An engine, what it has said, and which streams it has begun.
+type Begun = (Engine, Vec<u8>, Vec<StreamId>);
+
+/// The whole of a connection whose user is never at rest, and whose peer takes at once all that there is.
+fn watch(begun: Begun, first: u8, input: &[u8]) {
+    let (mut engine, mut out, asked) = begun;
+    let mut witness = Witness::new(asked.is_empty(), limits(first).saturates);
+    for stream in asked {
+        witness.asked(stream);
+    }
+    let (mut head, mut rest, mut now) = (Head::new(), Vec::new(), 0);
+    for (turn, piece) in input.chunks(1 + usize::from(first % 32)).enumerate() {
+        rest.extend_from_slice(piece);
+        stir(&mut engine, &mut witness, turn + usize::from(first / 8), &mut out);
+        loop {
+            engine.poll_output(&mut out);
+            witness.read(&mut out);
+            witness.look(&engine);
+            now += 10_000;
+            match engine.input(now, &rest, &mut head) {
+                Ok((0, None)) => break,
+                Ok((used, event)) => {
+                    witness.hear(&rest[..used]);
+                    rest.drain(..used);
+                    let Some(event) = event else { continue };
+                    witness.told(&event);
+                    engine.poll_output(&mut out);
+                    witness.read(&mut out);
+                    if let Event::Request { stream } | Event::End { stream } | Event::Response { stream } =
+                        event
+                    {
+                        act(&mut engine, stream, &mut out);
+                    }
+                }
+                Err(error) => {
+                    engine.poll_output(&mut out);
+                    witness.read(&mut out);
+                    return witness.failed(error);
+                }
+            }
+        }
+    }
+    let _ = engine.input_eof();
 }
 
 /// What it told, and what it has said.
@@ -99,12 +194,13 @@ fn run(mut engine: Engine, pieces: &[&[u8]]) -> (Vec<Told>, Vec<u8>) {
     (told, out)
 }
 
-fn cut_anyhow(make: impl Fn() -> Engine, cut: u8, input: &[u8]) {
-    let whole = run(make(), &[input]);
+fn cut_anyhow(make: impl Fn() -> Begun, cut: u8, input: &[u8]) {
+    let whole = run(make().0, &[input]);
     let (first, second) = input.split_at(usize::from(cut).min(input.len()));
-    assert_eq!(run(make(), &[first, second]), whole);
+    assert_eq!(run(make().0, &[first, second]), whole);
     let bytes: Vec<&[u8]> = input.chunks(1).collect();
-    assert_eq!(run(make(), &bytes), whole);
+    assert_eq!(run(make().0, &bytes), whole);
+    watch(make(), cut, input);
 }
 
 /// Bytes from a client, behind what all of them begin with.
@@ -117,20 +213,21 @@ pub(crate) fn h2_server(data: &[u8]) {
         input.extend(frame(SETTINGS, ACK, 0, &[]));
     }
     input.extend_from_slice(frames);
-    cut_anyhow(|| Engine::server(LIMITS), cut, &input);
+    cut_anyhow(|| (Engine::server(limits(cut)), Vec::new(), Vec::new()), cut, &input);
 }
 
 /// Bytes from a server, to a client that has asked three times.
 pub(crate) fn h2_client(data: &[u8]) {
     let Some((&cut, frames)) = data.split_first() else { return };
     let make = || {
-        let mut engine = Engine::client(LIMITS);
+        let (mut engine, mut out, mut asked) = (Engine::client(limits(cut)), Vec::new(), Vec::new());
         for method in [Method::Get, Method::Head, Method::Post] {
             let credit = (method == Method::Head).then_some(50);
             let request = Request { credit, ..Request::new(method, b"https", b"a.example", b"/") };
-            engine.encode_request(&request, [].into_iter(), BodyLength::Unknown, &mut Vec::new()).unwrap();
+            let stream = engine.encode_request(&request, [].into_iter(), BodyLength::Unknown, &mut out);
+            asked.push(stream.unwrap());
         }
-        engine
+        (engine, out, asked)
     };
     let mut input = Vec::new();
     if cut % 8 != 7 {
