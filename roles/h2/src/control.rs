@@ -2,7 +2,7 @@
 
 use crate::frame::{FrameHead, Kind, flag, put, put_go_away, put_rst_stream, put_window_update};
 use crate::input::{Receiving, id_and_code, skip};
-use crate::settings::MAX_WINDOW;
+use crate::settings::{MAX_WINDOW, Peer};
 use crate::stream::{Past, State, Step};
 use crate::{Code, EncodeError, Engine, Error, Event, StreamId};
 use http::Status;
@@ -135,9 +135,9 @@ impl Engine {
         }
         self.has_settings = true;
         if frame.len == 0 {
-            return self.settings_done().map(Some);
+            return self.settings_done(self.peer).map(Some);
         }
-        self.receiving = Receiving::Settings { left: frame.len };
+        self.receiving = Receiving::Settings { left: frame.len, peer: self.peer };
         Ok(None)
     }
 
@@ -148,25 +148,28 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn setting(&mut self, entry: [u8; 6]) -> Result<(), Error> {
-        self.peer.apply(entry, !self.is_server)?;
-        // At once: of several sizes the smallest counts as well (RFC 7541 4.2).
-        self.encoder.set_max_table_size(self.peer.header_table);
+    /// One of the settings of a frame, behind those that `peer` has.
+    pub(crate) fn setting(&mut self, peer: &mut Peer, entry: [u8; 6]) -> Result<(), Error> {
+        peer.apply(entry, !self.is_server)?;
+        // Of several sizes the smallest counts as well (RFC 7541 4.2); a larger one than before is of use to the peer only
+        // behind our acknowledgement.
+        self.encoder.set_max_table_size(peer.header_table.min(self.peer.header_table));
         Ok(())
     }
 
     /// All of a SETTINGS frame has been taken.
-    pub(crate) fn settings_done(&mut self) -> Result<Event, Error> {
-        self.settle_windows()?;
+    pub(crate) fn settings_done(&mut self, peer: Peer) -> Result<Event, Error> {
+        self.settle(peer)?;
         put(&mut self.control, Kind::Settings, flag::ACK, 0, &[]);
         self.check_output()?;
         Ok(Event::Settings)
     }
 
-    /// The peer's windows are to be what it has last said.
-    pub(crate) fn settle_windows(&mut self) -> Result<(), Error> {
-        let change = i64::from(self.peer.window) - i64::from(self.tx_initial);
-        self.tx_initial = self.peer.window;
+    /// From here on we go by what the peer has said (RFC 9113 6.5.3).
+    pub(crate) fn settle(&mut self, peer: Peer) -> Result<(), Error> {
+        let change = i64::from(peer.window) - i64::from(self.peer.window);
+        self.peer = peer;
+        self.encoder.set_max_table_size(peer.header_table);
         if change != 0 {
             // RFC 9113 6.9.2: windows of streams that have begun change by the same; that of the connection does not.
             for row in self.streams.iter_mut() {

@@ -157,7 +157,7 @@ impl Engine {
             state: State::Idle.after(Step::Begin).unwrap_or(State::Closed),
             incoming: Incoming::Head { interim: 0 },
             outgoing: Outgoing::Head,
-            window: Window::new(self.tx_initial),
+            window: Window::new(self.peer.window),
             credit: Credit::new(self.beginning.told(), self.limits.window.max(self.limits.initial_window)),
             is_head: false,
             is_tunnel: false,

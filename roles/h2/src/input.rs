@@ -3,6 +3,7 @@
 
 use crate::frame::{FrameHead, HEAD, Kind, PREFACE, flag, id, put_go_away};
 use crate::headers::OpenBlock;
+use crate::settings::Peer;
 use crate::stream::{Incoming, Past, Step};
 use crate::{Code, Engine, Error, Event, StreamId};
 use http::Head;
@@ -18,9 +19,10 @@ pub(crate) enum Receiving {
     Data(Data),
     /// A part of a header block.
     Fragment(Fragment),
-    /// Settings, six octets each.
+    /// Settings, six octets each: what the peer will have told with the last of them.
     Settings {
         left: u32,
+        peer: Peer,
     },
     /// Nothing that matters.
     Skip {
@@ -124,7 +126,7 @@ impl Engine {
             Receiving::Frame => self.frame_head(now, input, head),
             Receiving::Data(data) => Ok(self.data(input, data)),
             Receiving::Fragment(fragment) => self.fragment(now, input, fragment, head),
-            Receiving::Settings { left } => self.settings(input, left),
+            Receiving::Settings { left, peer } => self.settings(input, left, peer),
             Receiving::Skip { left } => {
                 let used = left.min(len_of(input));
                 self.receiving = skip(left - used);
@@ -326,16 +328,16 @@ impl Engine {
         Ok((used as usize, told.event))
     }
 
-    fn settings(&mut self, input: &[u8], left: u32) -> Taken {
+    fn settings(&mut self, input: &[u8], left: u32, mut peer: Peer) -> Taken {
         let Some(entry) = input.first_chunk::<6>() else { return Ok((0, None)) };
-        self.setting(*entry)?;
+        self.setting(&mut peer, *entry)?;
         match left.saturating_sub(6) {
             0 => {
                 self.receiving = Receiving::Frame;
-                Ok((6, Some(self.settings_done()?)))
+                Ok((6, Some(self.settings_done(peer)?)))
             }
             left => {
-                self.receiving = Receiving::Settings { left };
+                self.receiving = Receiving::Settings { left, peer };
                 Ok((6, None))
             }
         }

@@ -262,9 +262,8 @@ pub struct Engine {
     is_server: bool,
     receiving: Receiving,
     streams: Streams,
-    /// What the peer has told, and the window that streams begin with, as of its last whole SETTINGS.
+    /// What the peer has told, as of its last whole SETTINGS.
     peer: Peer,
-    tx_initial: u32,
     /// The peer's SETTINGS have come.
     has_settings: bool,
     /// How far it follows ours.
@@ -315,10 +314,11 @@ impl Engine {
         if !rest.is_empty() {
             return Err(Error::FrameSize);
         }
+        let mut peer = engine.peer;
         for entry in entries {
-            engine.setting(*entry)?;
+            engine.setting(&mut peer, *entry)?;
         }
-        engine.settle_windows()?;
+        engine.settle(peer)?;
         let id = 1;
         engine.streams.begin(id);
         let incoming = Incoming::Body { left: Some(0) };
@@ -335,7 +335,6 @@ impl Engine {
             receiving: if is_server { Receiving::Preface } else { Receiving::Frame },
             streams: Streams::default(),
             peer: Peer::new(),
-            tx_initial: DEFAULT_WINDOW,
             has_settings: false,
             beginning: Beginning::new(limits.initial_window),
             window: Window::new(DEFAULT_WINDOW),

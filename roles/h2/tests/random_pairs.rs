@@ -51,6 +51,8 @@ struct Side {
     out: Vec<u8>,
     bodies: BTreeMap<StreamId, Body>,
     held: Vec<StreamId>,
+    /// How many streams the peer takes is known.
+    has_settings: bool,
 }
 
 impl Side {
@@ -62,6 +64,7 @@ impl Side {
             out: Vec::new(),
             bodies: BTreeMap::new(),
             held: Vec::new(),
+            has_settings: false,
         }
     }
 
@@ -107,6 +110,7 @@ impl Side {
                 self.bodies.get_mut(stream).unwrap().is_over = true;
             }
             Event::Failed { error, .. } => panic!("{error}"),
+            Event::Settings => self.has_settings = true,
             _ => {}
         }
     }
@@ -141,7 +145,9 @@ fn story(seed: u64) {
     let (mut asked, mut lens) = (0, BTreeMap::new());
     for round in 0.. {
         assert!(round < 1_000_000, "seed {seed}: a standstill, or nearly");
-        if asked < 20 && random.below(3) == 0 && client.engine.can_open().is_ok() {
+        // One it takes in any case.
+        let may_ask = client.has_settings || asked == 0;
+        if asked < 20 && random.below(3) == 0 && may_ask && client.engine.can_open().is_ok() {
             let len = random.below(3) * random.below(40_000);
             let (method, body) = match len {
                 0 => (Method::Get, BodyLength::None),

@@ -297,6 +297,31 @@ fn section_6_5_3_settings_are_acknowledged_in_order() {
 }
 
 #[test]
+fn section_6_5_3_settings_take_effect_when_all_of_them_are_there() {
+    let mut engine = server();
+    let entry = |id: u8, value: u32| [&[0, id][..], &value.to_be_bytes()].concat();
+    let none = frame(SETTINGS, 0, 0, &entry(1, 0));
+    let stream = accept(&mut engine, &[none, headers(END_HEADERS, 1, &POST)].concat());
+    feed(&mut engine, &window_update(0, 100_000));
+    feed(&mut engine, &window_update(1, 100_000));
+    let all = frame(SETTINGS, 0, 0, &[entry(1, 4096), entry(4, 65_536), entry(5, 16_385)].concat());
+    let (first, rest) = all.split_at(9 + 6 + 6 + 5);
+    feed(&mut engine, first);
+    // A peer that has not been told that its settings are known reads neither a larger table nor larger frames.
+    let mut out = Vec::new();
+    let (field, body) = ([(&b"x-a"[..], &b"b"[..])], BodyLength::Unknown);
+    engine.encode_response(stream, Status::OK, field.into_iter(), body, &mut out).unwrap();
+    let head = frames(&out).pop().unwrap();
+    let mut decoder = hpack::Decoder::new(hpack::Limits { table: 0, ..hpack::Limits::default() });
+    let read = decoder.decode(&head.payload, |_, _| core::ops::ControlFlow::Continue(()));
+    assert_eq!((head.kind, read, engine.tx_room(stream)), (HEADERS, Ok(()), 16_384));
+    let mut pieces = rest.to_vec();
+    pieces.splice(0..0, first[first.len() - 5..].iter().copied());
+    assert_eq!(feed(&mut engine, &pieces), [Told::Settings]);
+    assert_eq!(engine.tx_room(stream), 16_385);
+}
+
+#[test]
 fn section_6_6_a_push_that_was_not_allowed() {
     let push = frame(PUSH_PROMISE, END_HEADERS, 1, &[&[0, 0, 0, 2], &block(&GET)[..]].concat());
     assert_connection_error(&mut client(), &push, Code::PROTOCOL_ERROR);
