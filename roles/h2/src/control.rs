@@ -43,7 +43,10 @@ impl Engine {
                 self.window_update(now, frame.stream, number)
             }
             Kind::Ping => self.pinged(now, frame, fixed),
-            Kind::GoAway => Ok(Some(self.go_away_received(number, code))),
+            Kind::GoAway => {
+                self.charge(now)?;
+                Ok(Some(self.go_away_received(number, code)))
+            }
             Kind::Priority if frame.len != 5 => self.bad_priority(now, frame.stream),
             _ => {
                 self.charge(now)?;

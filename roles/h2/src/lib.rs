@@ -98,7 +98,7 @@ pub struct Limits {
     pub frame: u32,
     /// Bytes of our own answers that the peer does not take, and still asks for more. 16,384.
     pub output: u32,
-    /// Frames that carry nothing: pings, settings, priorities, empty data, windows. 1,000 at once, 100 a second; those
+    /// Frames that carry nothing: pings, settings, priorities, empty data, windows, goodbyes. 1,000 at once, 100 a second; those
     /// that belong to data do not count.
     pub frames: Rate,
     /// Streams that a client begins and resets, or makes us reset. 200 at once, 33 a second; each that is served to its

@@ -82,6 +82,7 @@ fn frames_that_carry_nothing() {
         frame(PING, ACK, 0, &[0; 8]),
         frame(SETTINGS, 0, 0, &[]),
         frame(PRIORITY, 0, 1, &[0; 5]),
+        frame(GOAWAY, 0, 0, &[0; 8]),
         frame(0xfe, 0, 0, &[]),
         window_update(0, 1),
     ];
