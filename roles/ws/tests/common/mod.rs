@@ -95,13 +95,25 @@ fn say(engine: &mut Engine, told: &mut Vec<Told>) {
     }
 }
 
-/// Gives the engine `pieces` one after the other, as a connection would. Checks what must hold on any input.
-pub(crate) fn feed(engine: &mut Engine, pieces: &[&[u8]], scratch_len: usize) -> Vec<Told> {
-    let (mut told, mut rest, mut scratch) = (Vec::new(), Vec::new(), Scratch::new(scratch_len, 6));
-    for piece in pieces {
+/// An engine that is given bytes as a connection would, and what it has told. Checks what must hold on any input.
+pub(crate) struct Reader<'a> {
+    pub(crate) engine: &'a mut Engine,
+    rest: Vec<u8>,
+    pub(crate) told: Vec<Told>,
+    has_failed: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(engine: &'a mut Engine) -> Self {
+        Self { engine, rest: Vec::new(), told: Vec::new(), has_failed: false }
+    }
+
+    /// The next bytes; `scratch` has room for pieces of `scratch_len`.
+    pub(crate) fn give(&mut self, piece: &[u8], scratch: &mut Scratch, scratch_len: usize) {
+        let Self { engine, rest, told, .. } = self;
         rest.extend_from_slice(piece);
-        while !rest.is_empty() || engine.has_event() {
-            match engine.input(&mut rest, &mut scratch) {
+        while !self.has_failed && (!rest.is_empty() || engine.has_event()) {
+            match engine.input(rest, scratch) {
                 Ok((0, None)) => {
                     assert!(!engine.has_event() && rest.len() <= 130, "{} bytes wait", rest.len());
                     break;
@@ -110,26 +122,34 @@ pub(crate) fn feed(engine: &mut Engine, pieces: &[&[u8]], scratch_len: usize) ->
                     assert!(used <= rest.len(), "took more than there was");
                     if let Some(event) = event {
                         check_event(&event, used, scratch_len);
-                        tell(event, &rest, &scratch, &mut told);
+                        tell(event, rest, scratch, told);
                     }
                     // What is wrong is told after what was good, however it was cut; only then is it answered.
                     if !engine.rx_done() || matches!(told.last(), Some(Told::Close(..))) {
-                        say(engine, &mut told);
+                        say(engine, told);
                     }
                     rest.drain(..used);
                 }
                 Err(error) => {
-                    assert_eq!(engine.input(&mut rest, &mut scratch), Err(error), "an error stays");
+                    assert_eq!(engine.input(rest, scratch), Err(error), "an error stays");
                     assert!(engine.rx_done());
                     told.push(Told::Error(error));
-                    say(engine, &mut told);
+                    say(engine, told);
                     assert!(engine.is_closed());
-                    return told;
+                    self.has_failed = true;
                 }
             }
         }
     }
-    told
+}
+
+/// Gives the engine `pieces` one after the other.
+pub(crate) fn feed(engine: &mut Engine, pieces: &[&[u8]], scratch_len: usize) -> Vec<Told> {
+    let (mut reader, mut scratch) = (Reader::new(engine), Scratch::new(scratch_len, 6));
+    for piece in pieces {
+        reader.give(piece, &mut scratch, scratch_len);
+    }
+    reader.told
 }
 
 /// The same bytes in one piece, in two at every place, and one by one give the same events, into any scratch.
