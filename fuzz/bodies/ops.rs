@@ -8,6 +8,7 @@ mod connections;
 mod peers;
 
 use connections::Told;
+use millstream::policy::Policy;
 use millstream::sim::{Link, Network, RawUdp};
 use millstream::{
     Census, Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx, TxFlow, VhostId, WsiId,
@@ -69,6 +70,11 @@ const POLICY: &str = r#"{ "release": "1", "product": "ops", "schema-version": 1,
     { "mqtt_born": { "endpoint": "10.0.0.2", "port": 1883, "protocol": "mqtt", "mqtt_subscribe": "+", "mqtt_keep_alive": 3,
                      "mqtt_birth_topic": "b", "mqtt_birth_message": "here", "mqtt_will_topic": "b", "mqtt_will_message": "gone",
                      "opportunistic": true, "retry": "few" } } ] }"#;
+
+thread_local! {
+    /// Parsed once: that takes longer than most inputs.
+    static PARSED: Policy = Policy::parse(POLICY).unwrap().policy;
+}
 
 const TYPES: [&str; 14] = [
     "server",
@@ -414,7 +420,8 @@ pub(crate) fn ops(data: &[u8]) {
     }
     let host = network.host("10.0.0.1");
     let udp = network.udp(&network.host("10.0.0.2"), 53).expect("a free port");
-    let context = Context::builder().policy(POLICY).unwrap().max_connections(40).sim(host).build().unwrap();
+    let builder = Context::builder().parsed_policy(PARSED.with(Policy::clone));
+    let context = builder.max_connections(40).sim(host).build().unwrap();
     let notes: Shared = Rc::default();
     notes.borrow_mut().input = data.to_vec();
     let peers = peers::Peers::new(&network);

@@ -128,6 +128,22 @@ impl ContextBuilder {
         Ok(self)
     }
 
+    /// Takes a policy that was parsed before: for contexts that have the same, as one in each thread.
+    ///
+    /// ```
+    /// use millstream::Context;
+    /// use millstream::policy::Policy;
+    ///
+    /// let text = r#"{ "s": [ { "a": { "endpoint": "a.example", "port": 80 } } ] }"#;
+    /// let policy = Policy::parse(text).unwrap().policy;
+    /// let context = Context::builder().parsed_policy(policy.clone()).build().unwrap();
+    /// # drop(context);
+    /// ```
+    pub fn parsed_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
     /// Takes bounds for waiting.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
