@@ -319,8 +319,9 @@ impl Engine {
     pub fn release_credit(&mut self, stream: StreamId) {
         let Some(row) = self.streams.get_mut(stream.0).filter(|row| row.credit.is_held) else { return };
         row.credit.is_held = false;
-        let may_receive = row.state.may_receive();
-        if let Some(grant) = row.credit.restore().filter(|_| may_receive) {
+        if row.state.may_receive()
+            && let Some(grant) = row.credit.restore()
+        {
             self.grant(stream.0, grant);
         }
     }

@@ -79,6 +79,19 @@ fn no_grant_goes_beyond_the_largest_window_whatever_the_peer_knows_of_our_settin
 }
 
 #[test]
+fn nothing_is_granted_for_a_message_that_is_over() {
+    let mut engine = idle_client_with(Limits::default());
+    let request = Request { method: Method::Post, ..by_hand(10) };
+    let stream =
+        engine.encode_request(&request, [].into_iter(), BodyLength::Unknown, &mut Vec::new()).unwrap();
+    feed(&mut engine, &frame(SETTINGS, ACK, 0, &[]));
+    feed(&mut engine, &headers(WHOLE, 1, &[(":status", "200")]));
+    engine.release_credit(stream);
+    assert_eq!((engine.add_credit(stream, 5), engine.rx_credit(stream)), (Ok(()), Some(10)));
+    assert!(output(&mut engine).is_empty());
+}
+
+#[test]
 fn more_than_was_granted_ends_the_stream_and_leaves_the_others() {
     let mut engine = idle_client_with(Limits::default());
     let (stream, _) = send(&mut engine, &by_hand(10));
