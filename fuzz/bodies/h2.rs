@@ -3,6 +3,8 @@
 
 #[path = "../../roles/h2/tests/common/mod.rs"]
 mod common;
+#[path = "h2_script.rs"]
+mod script;
 #[path = "h2_witness.rs"]
 mod witness;
 
@@ -48,7 +50,8 @@ fn limits(first: u8) -> Limits {
 /// What the user of a stream does when something has happened on it: another thing for each of eight streams.
 fn act(engine: &mut Engine, stream: StreamId, out: &mut Vec<u8>) {
     let fields = [(&b"X-Field"[..], &b"some value"[..])];
-    let mut body = BodyLength::Known(1000);
+    let is_known = stream.get() % 4 == 1;
+    let body = if is_known { BodyLength::Known(100_000) } else { BodyLength::Unknown };
     match stream.get() / 2 % 8 {
         0 => engine.reset(stream, Code::CANCEL),
         1 => engine.hold_credit(stream),
@@ -63,21 +66,22 @@ fn act(engine: &mut Engine, stream: StreamId, out: &mut Vec<u8>) {
         4 => {
             let _ = engine.encode_informational(stream, Status::CONTINUE, out);
         }
-        5 => body = BodyLength::Unknown,
+        5 => {}
         6 => engine.ping([7; 8]),
         _ => engine.shutdown(),
     }
     let _ = engine.encode_response(stream, Status::OK, fields.into_iter(), body, out);
     send(engine, stream, false, out);
-    if body == BodyLength::Unknown {
+    if stream.get() / 2 % 8 == 5 {
         let _ = engine.encode_trailers(stream, fields.into_iter(), out);
     }
     assert!(engine.rx_credit(stream).is_none_or(|credit| credit < 0x8000_0000));
 }
 
-/// As much as there is room for, but not much.
+/// As much as there is room for, but not much on most streams.
 fn send(engine: &mut Engine, stream: StreamId, last: bool, out: &mut Vec<u8>) {
-    let room = engine.tx_room(stream).min(300);
+    let most = if stream.get() % 8 == 1 { 16_384 } else { 300 };
+    let room = engine.tx_room(stream).min(most);
     if let Ok(frame) = engine.frame(stream, room, last) {
         assert!(frame.prefix().is_empty() || frame.prefix().len() == 9);
         out.extend_from_slice(frame.prefix());
@@ -101,7 +105,7 @@ fn stir(engine: &mut Engine, witness: &mut Witness, turn: usize, out: &mut Vec<u
         (2, Some(stream)) => act(engine, *stream, out),
         (3, Some(stream)) => send(engine, *stream, true, out),
         (4, Some(stream)) => drop(engine.encode_trailers(*stream, [].into_iter(), out)),
-        (5, _) if turn % 64 == 5 => engine.go_away(Code::NO_ERROR),
+        (5, _) if turn % 128 == 125 => engine.go_away(Code::NO_ERROR),
         (6, Some(stream)) => engine.release_credit(*stream),
         (7, Some(stream)) => drop(engine.add_credit(*stream, 1)),
         _ => {}
@@ -203,6 +207,11 @@ fn cut_anyhow(make: impl Fn() -> Begun, cut: u8, input: &[u8]) {
     watch(make(), cut, input);
 }
 
+/// What the peer says behind its first words: bytes as they are, or frames that they stand for.
+fn said(first: u8, from_client: bool, bytes: &[u8]) -> Vec<u8> {
+    if first % 8 < 4 { bytes.to_vec() } else { script::frames(from_client, bytes) }
+}
+
 /// Bytes from a client, behind what all of them begin with.
 pub(crate) fn h2_server(data: &[u8]) {
     let Some((&cut, frames)) = data.split_first() else { return };
@@ -212,7 +221,7 @@ pub(crate) fn h2_server(data: &[u8]) {
         input.extend(frame(SETTINGS, 0, 0, &[]));
         input.extend(frame(SETTINGS, ACK, 0, &[]));
     }
-    input.extend_from_slice(frames);
+    input.extend(said(cut, true, frames));
     cut_anyhow(|| (Engine::server(limits(cut)), Vec::new(), Vec::new()), cut, &input);
 }
 
@@ -234,6 +243,6 @@ pub(crate) fn h2_client(data: &[u8]) {
         input.extend(frame(SETTINGS, 0, 0, &[]));
         input.extend(frame(SETTINGS, ACK, 0, &[]));
     }
-    input.extend_from_slice(frames);
+    input.extend(said(cut, false, frames));
     cut_anyhow(make, cut, &input);
 }

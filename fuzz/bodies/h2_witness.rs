@@ -69,8 +69,8 @@ pub(crate) struct Witness {
     block: Option<(u32, bool, Vec<u8>)>,
     /// The last stream and the code of the last goodbye.
     goodbye: Option<(u32, u32)>,
-    /// The peer has just sent more than it may.
-    is_overrun: bool,
+    /// The peer has just sent on this stream what it may not: it has to fail.
+    at_fault: Option<u32>,
     /// Who was told that there may be room: the stream, or 0 for all.
     woken: Option<u32>,
 }
@@ -99,7 +99,7 @@ impl Witness {
             decoder: Decoder::new(hpack::Limits::default()),
             block: None,
             goodbye: None,
-            is_overrun: false,
+            at_fault: None,
             woken: None,
         }
     }
@@ -151,9 +151,13 @@ impl Witness {
         self.heard.drain(..taken);
         self.to_skip = size - taken;
         let number = payload.first_chunk::<4>().map_or(0, |bytes| u32::from_be_bytes(*bytes)) & 0x7fff_ffff;
+        if kind != CONTINUATION {
+            let line = self.at_fault.take().and_then(|id| self.lines.get(&id));
+            assert!(!line.is_some_and(Line::is_live), "a stream goes on that has to fail: {line:?}");
+        }
         match kind {
             DATA => self.heard_data(stream, len.into()),
-            HEADERS if self.is_server => drop(self.begin(stream)),
+            HEADERS => self.heard_head(stream),
             RST_STREAM => drop(self.lines.get_mut(&stream).map(|line| line.is_reset = true)),
             SETTINGS if flags & ACK != 0 => self.heard_acknowledgement(),
             SETTINGS => self.heard_settings(&payload),
@@ -167,11 +171,20 @@ impl Witness {
         true
     }
 
+    /// RFC 9113 5.1: nothing follows what ends a stream.
+    fn heard_head(&mut self, stream: u32) {
+        if self.is_server || self.lines.contains_key(&stream) {
+            let line = self.begin(stream);
+            self.at_fault = (line.is_live() && line.is_over).then_some(stream);
+        }
+    }
+
     fn heard_data(&mut self, stream: u32, len: i64) {
         self.rx -= len;
         assert!(self.rx >= 0, "the connection takes more than it has granted");
         if let Some(line) = self.lines.get_mut(&stream).filter(|line| line.is_live()) {
-            self.is_overrun = len > line.rx.max(0);
+            let is_fault = len > line.rx.max(0) || line.is_over || !line.is_headed;
+            self.at_fault = is_fault.then_some(stream);
             (line.rx, line.rx_soon) = (line.rx - len, line.rx_soon - len);
         }
     }
@@ -233,9 +246,9 @@ impl Witness {
             Event::Window { .. } => self.woken = Some(stream.get()),
             Event::Informational { .. } => assert!(!line.is_headed),
             Event::Response { .. } => assert!(!std::mem::replace(&mut line.is_headed, true)),
-            Event::Body { .. } => assert!(line.is_headed && !line.is_over && !self.is_overrun),
+            Event::Body { .. } => assert!(line.is_headed && !line.is_over && self.at_fault.is_none()),
             Event::End { .. } => assert!(line.is_headed && !std::mem::replace(&mut line.is_over, true)),
-            Event::Failed { .. } => self.is_overrun = false,
+            Event::Failed { .. } => self.at_fault = None,
             _ => {}
         }
     }
@@ -358,7 +371,6 @@ impl Witness {
 
     /// What the engine has to keep, now that all is read that it said.
     pub(crate) fn look(&mut self, engine: &Engine) {
-        assert!(!self.is_overrun, "a stream takes more than it has granted");
         assert!(self.unacknowledged.is_empty() && self.pings.is_empty(), "answers are due");
         let woken = self.woken.take();
         let mut live = 0;
