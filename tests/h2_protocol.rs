@@ -137,3 +137,38 @@ fn streams_are_no_connections_where_these_are_limited() {
     network.run(&mut [&mut server, near, far], Us::from_us(20_000_000)).unwrap();
     assert_eq!((*second.borrow()).len(), 6, "{second:?}");
 }
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_client_over_tls_offers_what_it_is_to_speak() {
+    use base64::Engine;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let base64 = base64::engine::general_purpose::STANDARD.encode(made.cert.der());
+    let policy = format!(
+        r#"{{ "certs": [ {{ "c": "{base64}" }} ], "trust_stores": [ {{ "name": "t", "stack": ["c"] }} ], "s": [] }}"#
+    );
+    for (role, connections) in [(ClientRole::H1, 2), (ClientRole::H2, 1)] {
+        let network = Network::new(1);
+        let host = network.host("10.0.0.1");
+        let mut context = Context::builder().policy(&policy).unwrap().sim(host).build().unwrap();
+        let told = Rc::default();
+        context.with(|cx| {
+            let address = Address::Ip("10.0.0.1:443".parse().unwrap());
+            let mut info = ListenInfo::new(address.clone(), ServerRole::Http);
+            let key = made.signing_key.serialize_der();
+            info.tls = Some(millstream::Identity::from_der(&[made.cert.der()], &key).unwrap());
+            let accept = |_: &mut Cx<'_>, _: WsiId, _: Option<&Address>| -> Option<Box<dyn Protocol>> {
+                Some(Box::<Server>::default())
+            };
+            cx.listen(info, accept).unwrap();
+            for _ in 0..2 {
+                let mut info = ClientInfo::new(Target::Address(address.clone()), role);
+                info.tls = Some(cx.client_tls("localhost", Some("t")).unwrap());
+                cx.connect(&info, Client { asks: vec!["/"], told: Rc::clone(&told) });
+            }
+        });
+        network.run(&mut [&mut context], Us::from_us(1_000_000)).unwrap();
+        assert_eq!(*told.borrow(), ["200 echo", "/", "200 echo", "/"], "{role:?}");
+        assert_eq!(context.counters().connected, connections, "{role:?}");
+    }
+}
