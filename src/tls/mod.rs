@@ -146,7 +146,7 @@ impl Session {
 
     /// Plaintext waits to be read, or the peer's goodbye to be heard.
     pub(crate) fn has_plain(&self) -> bool {
-        self.plain > 0 || !self.held.is_empty()
+        self.plain > 0 || !self.held.is_empty() || self.peer_closed
     }
 
     /// Encrypts as much of `plain` as is taken at a time, and appends it to `out`. Returns how much that was.

@@ -27,6 +27,10 @@ impl Core {
         self.unbind(id, cause);
         let linger = self.timeouts.linger;
         let Some(wsi) = self.wsis.get_mut(id) else { return };
+        // Asked again, it still sends what there is.
+        if matches!(wsi.state(), WsiState::Flushing | WsiState::Lingering) {
+            return;
+        }
         if wsi.state() != WsiState::Open || matches!(wsi.role, Role::Udp(_) | Role::Child(_)) {
             return self.remove(id);
         }
