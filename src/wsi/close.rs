@@ -115,6 +115,7 @@ impl Core {
         if let Some(lower) = wsi.rare.as_ref().and_then(|rare| rare.lower) {
             self.leave_lower(id, lower);
         }
+        debug_assert!(self.wsis.len() > 0 || self.children == 0, "those who have left are counted still");
         self.connection_ended();
     }
 }

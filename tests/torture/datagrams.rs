@@ -1,7 +1,7 @@
 //! Sockets for datagrams: bound ones and those with one peer, each of their callbacks; and what fails below them.
 
 use crate::policy::{HOST, NAME};
-use crate::protocols::{ANSWERS, Answer};
+use crate::protocol_user::{ANSWERS, Answer};
 use crate::runner::{self, Runner};
 use crate::user::{ACTS, Act, Moment, Plan, Side, Stage};
 use millstream::sim::Network;

@@ -9,6 +9,7 @@ mod datagrams;
 mod name_server;
 mod names;
 mod policy;
+mod protocol_user;
 mod protocols;
 mod recorder;
 mod runner;

@@ -3,7 +3,7 @@
 
 use crate::name_server::{self, A, AAAA, Says, Zone};
 use crate::policy::NAME;
-use crate::protocols::{ANSWERS, Answer};
+use crate::protocol_user::{ANSWERS, Answer};
 use crate::runner::{self, Runner};
 use crate::user::{ACTS, Act, Moment, Plan, Side, Stage};
 use millstream::sim::Network;

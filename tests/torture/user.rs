@@ -1,6 +1,6 @@
 //! User code on connections whose addresses are the matter: datagrams, and names with several addresses.
 
-use crate::protocols::Answer;
+use crate::protocol_user::Answer;
 use millstream::http::{BodyLength, Method, Status};
 use millstream::{Cause, ClientInfo, Cx, Error, Flow, Protocol, Tx, TxFlow, UdpInfo, WsiId};
 use std::cell::{Cell, RefCell};
