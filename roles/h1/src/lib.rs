@@ -147,6 +147,8 @@ struct Flags {
     expects_continue: bool,
     /// The request offers, or asks for, another protocol.
     upgrade: bool,
+    /// The next request is to.
+    asks_upgrade: bool,
     /// The request is a HEAD: the response has no body.
     is_head: bool,
 }

@@ -60,6 +60,7 @@ impl Engine {
         body: BodyLength,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
+        let asks_upgrade = core::mem::take(&mut self.flags.asks_upgrade);
         let fresh = self.receiving == Receiving::Nothing && self.sending == Sending::Nothing;
         if self.flags.is_server || !(fresh || (self.is_idle() && self.may_reuse())) {
             return Err(EncodeError::Turn);
@@ -77,12 +78,13 @@ impl Engine {
             out.truncate(start);
             return Err(error);
         }
-        match (self.flags.we_keep, self.flags.upgrade) {
+        match (self.flags.we_keep, asks_upgrade) {
             (_, true) => push_own(out, "Connection", b"Upgrade"),
             (false, false) => push_own(out, "Connection", b"close"),
             (true, false) => {}
         }
         self.flags.is_head = method == Method::Head;
+        self.flags.upgrade = asks_upgrade;
         self.interim = 0;
         self.receiving = Receiving::Head;
         self.sending = self.announce(body, false, out);
@@ -90,9 +92,10 @@ impl Engine {
         Ok(())
     }
 
-    /// The next request asks for another protocol: the caller's fields say which (RFC 9110 7.8).
+    /// The next request asks for another protocol: the caller's fields say which (RFC 9110 7.8). One that is refused by
+    /// [`Self::encode_request`] was the next.
     pub fn ask_upgrade(&mut self) {
-        self.flags.upgrade = true;
+        self.flags.asks_upgrade = true;
     }
 
     /// Appends the head of the response to the request at hand.

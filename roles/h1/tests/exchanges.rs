@@ -234,6 +234,29 @@ fn an_upgrade_is_granted_and_taken_and_nothing_after_it_is_http() {
 }
 
 #[test]
+fn an_upgrade_is_asked_for_by_one_request_and_by_none_after_it() {
+    let (mut client, mut head) = (Engine::client(Limits::default()), Head::new());
+    let ask = |client: &mut Engine| {
+        let mut out = Vec::new();
+        client.encode_request(Method::Get, b"/", b"a", [].into_iter(), BodyLength::None, &mut out).unwrap();
+        String::from_utf8(out).unwrap().contains("Connection: Upgrade")
+    };
+    client.ask_upgrade();
+    assert!(ask(&mut client));
+    // Before its answer no other is, and this one is refused.
+    client.ask_upgrade();
+    let busy =
+        client.encode_request(Method::Get, b"/", b"a", [].into_iter(), BodyLength::None, &mut Vec::new());
+    assert!(busy.is_err());
+    let refusal = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(client.input(refusal, &mut head), Ok((refusal.len(), Some(Event::Response))));
+    assert_eq!(client.input(b"", &mut head), Ok((0, Some(Event::End))));
+    assert!(!ask(&mut client));
+    let switched = b"HTTP/1.1 101 Yes\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+    assert_eq!(client.input(switched, &mut head), Err(Error::Upgrade));
+}
+
+#[test]
 fn an_engine_is_small_and_its_head_is_the_callers() {
     assert!(size_of::<Engine>() <= 96, "{}", size_of::<Engine>());
     assert_eq!(server(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").len(), 2);

@@ -28,6 +28,11 @@ impl Core {
         let row = self.wsis.get(child).ok_or(Error::Stale)?;
         let (state, flags) = (row.state(), row.flags);
         let Role::Child(id) = row.role else { return Err(Error::WrongRole) };
+        #[cfg(feature = "ws")]
+        if request.protocol.is_none() && row.rare.as_ref().is_some_and(|rare| rare.upgrade.is_some()) {
+            // It may still wait for the server's settings.
+            return Err(Error::Http("the request before this one is not over".into()));
+        }
         self.h2_furnish(id);
         let wsi = self.wsis.get_mut(id).ok_or(Error::NotConnected)?;
         let is_tls = wsi.is_tls();
@@ -79,11 +84,15 @@ impl Core {
         fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
         body: BodyLength,
     ) -> Result<(), Error> {
-        let Some(id) = self.parent(child) else { return Err(Error::WrongRole) };
-        let wsi = self.wsis.get_mut(id).ok_or(Error::Stale)?;
+        let Role::Child(id) = self.wsis.get(child).ok_or(Error::Stale)?.role else {
+            return Err(Error::WrongRole);
+        };
+        let wsi = self.wsis.get_mut(id).ok_or(Error::NotConnected)?;
         let Role::H2(h2) = &mut wsi.role else { return Err(Error::WrongRole) };
         let Some(exchange) = h2.exchanges.get_mut(&child) else { return Err(Error::NotConnected) };
-        let Some(stream) = exchange.stream else { return Err(Error::NotConnected) };
+        let Some(stream) = exchange.stream else {
+            return Err(Error::Http("there is no request to answer".into()));
+        };
         if exchange.is_tunnel && status.is_success() {
             return Err(Error::Http("a success would grant what the request asks for".into()));
         }

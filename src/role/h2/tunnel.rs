@@ -57,6 +57,9 @@ impl Core {
     ) -> Result<(), Error> {
         let is_under_way = self.wsis.get(child).and_then(|wsi| wsi.rare.as_ref()?.upgrade.as_ref()).is_some();
         let Some(h2) = self.h2_mut(id) else { return Err(Error::WrongRole) };
+        if h2.is_server {
+            return Err(Error::Http("a server has nothing to ask for".into()));
+        }
         if is_under_way || h2.stream_of(child).is_some_and(|stream| !h2.engine.rx_done(stream)) {
             return Err(Error::Http("the request before this one is not over".into()));
         }
