@@ -300,3 +300,15 @@ fn a_client_that_does_not_go_on_as_it_said_is_left() {
     world.run(3000);
     assert!(socket.is_eof());
 }
+
+#[test]
+fn a_client_that_ends_its_side_with_its_upgrade_is_left() {
+    let mut world = World::new(Link::default());
+    let mut socket = world.connect(80);
+    socket.write(asking("GET /a", &asks()).as_bytes()).unwrap();
+    socket.shutdown().unwrap();
+    world.run(100);
+    socket.read();
+    assert!(socket.is_eof());
+    assert_eq!(world.server.census().wsis, 2, "the listeners");
+}

@@ -19,7 +19,7 @@ pub(crate) use wish::{HalfClose, StreamWish};
 
 use super::{Framed, Role};
 use crate::Us;
-use crate::cause::{Cause, Phase};
+use crate::cause::Cause;
 use crate::context::scratch::Scratch;
 use crate::context::{Context, Core, SulId, WsiEvent};
 use crate::http::Head;
@@ -110,6 +110,8 @@ pub(crate) struct H2 {
     line: VecDeque<WsiId>,
     /// When the connection's window was opened last.
     opened: Us,
+    /// Of a server: its client says nothing more, and may still listen.
+    is_half_closed: bool,
     /// What the peer has left for, if it did because of an error.
     goodbye: Option<Code>,
     /// Whose payload it is that is being framed.
@@ -146,6 +148,7 @@ impl H2 {
             queue: VecDeque::new(),
             line: VecDeque::new(),
             opened: Us::default(),
+            is_half_closed: false,
             goodbye: None,
             sending: None,
             settings_timer: None,
@@ -367,19 +370,6 @@ impl Core {
         if let Some((child, _)) = self.h2_mut(id).and_then(|h2| h2.sending.take()) {
             self.close(child, Some(Cause::protocol(&error.to_string())));
         }
-    }
-
-    pub(super) fn h2_eof(&mut self, id: WsiId) {
-        let Some(h2) = self.h2_mut(id) else { return };
-        if h2.exchanges.is_empty() {
-            return self.close_flushed(id, None);
-        }
-        let cause = match h2.goodbye {
-            Some(code) => children::left_for(code),
-            None if h2.is_server => Cause::by_peer(),
-            None => Cause::closed(Phase::Answering),
-        };
-        self.close(id, Some(cause));
     }
 }
 

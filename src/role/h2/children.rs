@@ -164,7 +164,7 @@ impl Core {
         #[cfg(feature = "ws")]
         h2.tunnels.forget(child);
         h2.sending = h2.sending.filter(|(sender, _)| *sender != child);
-        let is_over = h2.engine.is_drained() && h2.exchanges.is_empty();
+        let is_over = (h2.engine.is_drained() || h2.is_half_closed) && h2.exchanges.is_empty();
         self.h2_flush(id);
         self.h2_rests(id);
         if is_over && self.families.is_lonely(id) {

@@ -1,13 +1,15 @@
-//! How a connection ends: its server goes in grace (RFC 9113 6.8), or its peer does not follow the settings (RFC 9113
-//! 6.5.3). And what outlives it.
+//! How a connection ends: its server goes in grace (RFC 9113 6.8), its peer ends its side, or does not follow the
+//! settings (RFC 9113 6.5.3). And what outlives it.
 
+use super::children::left_for;
 use super::{Exchange, Incoming};
 use crate::cause::{Cause, Phase};
 use crate::context::{Context, Core, Timer, WsiEvent};
 use crate::http::Head;
 use crate::role::Role;
-use crate::wsi::{Flags, WsiId};
+use crate::wsi::{Flags, Wait, WsiId};
 use h2::Code;
+use std::time::Duration;
 
 impl Exchange {
     /// The end of a message that its user lets wait.
@@ -84,6 +86,36 @@ impl Core {
         if let Some(h2) = self.h2_mut(id) {
             h2.engine.shutdown();
             self.h2_flush(id);
+        }
+    }
+
+    /// The peer's side has ended, and all that it said has been taken.
+    pub(in crate::role) fn h2_eof(&mut self, id: WsiId) {
+        let Some(h2) = self.h2_mut(id) else { return };
+        let cause = match h2.goodbye {
+            _ if h2.exchanges.is_empty() => return self.close_flushed(id, None),
+            _ if h2.is_server && h2.has_settings => return self.h2_half_closed(id),
+            // It was granted HTTP/2 by an upgrade, and does not go on in it: it has no windows for its answer.
+            _ if h2.is_server => Cause::by_peer(),
+            Some(code) => left_for(code),
+            None => Cause::closed(Phase::Answering),
+        };
+        self.close(id, Some(cause));
+    }
+
+    /// A client that has ended its side may wait for its answers, as over HTTP/1.1 (RFC 9112 9.6): requests that are complete
+    /// get theirs, and the others are as good as reset. The connection goes with the last of them. Nothing that a client
+    /// would have to say is waited for, but it may take no longer than others to prove that it is there, or to read.
+    fn h2_half_closed(&mut self, id: WsiId) {
+        let Some(h2) = self.h2_mut(id).filter(|h2| !h2.is_half_closed) else { return };
+        h2.is_half_closed = true;
+        let is_cut = |exchange: &Exchange| matches!(exchange.incoming, Incoming::Arriving);
+        let cut: Vec<_> = h2.exchanges.iter().filter(|(_, at)| is_cut(at)).map(|(child, _)| *child).collect();
+        self.h2_expect_no_more(id);
+        // Of a head that is not complete the rest does not come.
+        self.role_wait(id, Wait::Nothing, Duration::ZERO);
+        for child in cut {
+            self.close(child, Some(Cause::by_peer()));
         }
     }
 
