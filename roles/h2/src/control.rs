@@ -326,6 +326,19 @@ impl Engine {
         }
     }
 
+    /// Whoever holds a stream has taken some of what it keeps: `kept` bytes are left. Grants as much as there is room for
+    /// within [`crate::Limits::window`], as soon as that is worth a frame, so that the peer of a slow reader sees that it goes
+    /// on. Nothing where the stream is not held.
+    pub fn refill_credit(&mut self, stream: StreamId, kept: usize) {
+        let (coming, least) = (self.coming(stream.0), self.limits.window.min(self.limits.frame) / 2);
+        let Some(row) = self.streams.get_mut(stream.0).filter(|row| row.credit.is_held) else { return };
+        let kept = i64::from(u32::try_from(kept).unwrap_or(u32::MAX)) + i64::from(coming);
+        let may_receive = row.state.may_receive();
+        if may_receive && let Some(grant) = row.credit.refill(kept, least) {
+            self.grant(stream.0, grant);
+        }
+    }
+
     /// Lets the peer send `increment` more bytes on a stream.
     ///
     /// # Errors

@@ -81,8 +81,13 @@ impl Credit {
     /// The grant that makes the window what it is to be kept at, whatever was granted by hand.
     pub(crate) fn restore(&mut self) -> Option<u32> {
         self.taken = 0;
-        let missing = i64::from(self.target) - i64::from(self.window.0);
-        let grant = u32::try_from(missing).ok().filter(|grant| *grant > 0)?;
+        self.refill(0, 0)
+    }
+
+    /// The grant by which the window and what is `kept` together are as much as it is to be kept at: if that is `least` or more.
+    pub(crate) fn refill(&mut self, kept: i64, least: u32) -> Option<u32> {
+        let missing = i64::from(self.target) - i64::from(self.window.0) - kept;
+        let grant = u32::try_from(missing).ok().filter(|grant| *grant > 0 && *grant >= least)?;
         self.grant(grant).is_ok().then_some(grant)
     }
 
@@ -130,6 +135,8 @@ mod tests {
         credit.is_held = true;
         assert_eq!((credit.receive(90, 0), credit.pass(90)), (Ok(()), None));
         assert_eq!((credit.restore(), credit.restore(), credit.size()), (Some(90), None, 100));
+        assert_eq!((credit.receive(90, 0), credit.refill(41, 50)), (Ok(()), None));
+        assert_eq!((credit.refill(40, 50), credit.refill(40, 0), credit.size()), (Some(50), None, 60));
     }
 
     #[test]

@@ -259,6 +259,14 @@ impl Engine {
         }
     }
 
+    /// What is to come on a stream of a frame that its window has been charged with.
+    pub(crate) fn coming(&self, stream: u32) -> u32 {
+        match self.receiving {
+            Receiving::Data(data) if data.stream == stream => data.left,
+            _ => 0,
+        }
+    }
+
     /// So much has been passed on, or dropped: the peer may send as much again. A stream that is gone needs no more.
     fn pass(&mut self, stream: u32, len: u32) {
         if let Some(grant) = self.credit.pass(len) {

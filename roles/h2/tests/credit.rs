@@ -132,6 +132,33 @@ fn a_server_may_grant_bodies_by_hand() {
 }
 
 #[test]
+fn who_holds_a_stream_gives_back_what_it_takes_in_pieces_that_are_worth_a_frame() {
+    let mut engine = server_with(Limits::default());
+    let stream = accept(&mut engine, &headers(END_HEADERS, 1, &POST));
+    engine.refill_credit(stream, 0);
+    engine.hold_credit(stream);
+    feed(&mut engine, &frame(DATA, 0, 1, &[0; 16_000]).repeat(8));
+    output(&mut engine);
+    assert_eq!(engine.rx_credit(stream), Some(131_072 - 128_000));
+    let grants = |engine: &mut Engine, kept| {
+        engine.refill_credit(stream, kept);
+        of(&output(engine), WINDOW_UPDATE)
+    };
+    assert_eq!(grants(&mut engine, 128_000), []);
+    assert_eq!(grants(&mut engine, 128_000 - 8191), []);
+    assert_eq!(grants(&mut engine, 128_000 - 8192), [(1, 8192_u32.to_be_bytes().to_vec())]);
+    assert_eq!(grants(&mut engine, 112_000), [], "what was granted can be on its way");
+    // Of the next frame a part has come: the rest counts as if it had.
+    feed(&mut engine, &frame(DATA, 0, 1, &[0; 10_000])[..9 + 2000]);
+    assert_eq!(grants(&mut engine, 112_000 + 2000 - 384), [(1, 8192_u32.to_be_bytes().to_vec())]);
+    feed(&mut engine, &[0; 8000]);
+    assert_eq!(grants(&mut engine, 112_000 + 10_000 - 384), []);
+    // RFC 9113 5.1: a client that has said all needs no more.
+    feed(&mut engine, &frame(DATA, END_STREAM, 1, &[]));
+    assert_eq!(grants(&mut engine, 0), []);
+}
+
+#[test]
 fn a_client_that_has_used_up_its_requests_has_no_places() {
     let mut engine = idle_client_with(Limits { requests: 2, ..Limits::default() });
     assert_eq!(engine.places(), 2);

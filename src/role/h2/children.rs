@@ -2,13 +2,15 @@
 
 use super::{Exchange, Incoming};
 use crate::cause::Cause;
-use crate::context::scratch::RX_SIZE;
 use crate::context::{Context, Core, Effect, WsiEvent};
 use crate::http::{BodyLength, Head, Status};
 use crate::role::Role;
 use crate::wsi::{Binding, Flags, Wait, Wsi, WsiId, WsiState};
 use h2::{Code, EncodeError, Limits, StreamId};
 use std::time::Duration;
+
+/// Of what was kept, so much is given out at a time, as if it came now: as much as a frame has.
+const PIECE: usize = 16 * 1024;
 
 /// Why the streams end of a connection that its peer has left for an error.
 pub(super) fn left_for(code: Code) -> Cause {
@@ -298,13 +300,14 @@ impl Context {
             }
             let Some(wsi) = self.core.wsis.get_mut(child) else { return };
             if wsi.flags.has(Flags::RX_FLOW_OFF) {
+                self.core.h2_refill_credit(id, child);
                 return self.core.h2_child_progress(child);
             }
             if wsi.rest.is_empty() {
                 break;
             }
             let mut rest = std::mem::take(&mut wsi.rest);
-            let len = rest.len().min(RX_SIZE);
+            let len = rest.len().min(PIECE);
             self.wsi_event(child, WsiEvent::Rx(rest.get(..len).unwrap_or_default()));
             rest.drain(..len);
             match self.core.wsis.get_mut(child) {

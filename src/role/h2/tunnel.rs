@@ -307,8 +307,11 @@ impl Context {
         if state == WsiState::Flushing {
             self.core.wsi_request_flush(child);
         }
+        if is_off {
+            return self.core.h2_refill_credit(id, child);
+        }
         let Some(h2) = self.core.h2_mut(id) else { return };
-        if let Some(stream) = h2.stream_of(child).filter(|_| !is_off) {
+        if let Some(stream) = h2.stream_of(child) {
             h2.engine.release_credit(stream);
             self.core.h2_flush(id);
         }

@@ -90,6 +90,18 @@ impl Core {
         }
     }
 
+    /// A user that takes no more for now may have taken some of what was kept: however slow it is, the peer sees that it goes
+    /// on. Nothing where the user says itself how much there may be.
+    pub(super) fn h2_refill_credit(&mut self, id: WsiId, child: WsiId) {
+        let kept = self.wsis.get(child).map_or(0, |wsi| wsi.rest.len());
+        let Some(h2) = self.h2_mut(id) else { return };
+        let Some(exchange) = h2.exchanges.get(&child).filter(|at| at.wish.credit.is_none()) else { return };
+        if let Some(stream) = exchange.stream {
+            h2.engine.refill_credit(stream, kept);
+            self.h2_flush(id);
+        }
+    }
+
     /// Lets the peer of a stream send more.
     pub(in crate::role) fn h2_add_credit(&mut self, id: WsiId, child: WsiId, add: u32) -> Result<(), Error> {
         let is_off = self.wsis.get(child).is_some_and(|wsi| wsi.flags.has(Flags::RX_FLOW_OFF));
