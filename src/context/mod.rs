@@ -12,6 +12,7 @@ mod observe;
 mod remote;
 pub(crate) mod scratch;
 mod service;
+pub(crate) mod sparse;
 mod sul;
 
 pub use builder::{ContextBuilder, Timeouts};

@@ -21,11 +21,12 @@ use super::{Framed, Role};
 use crate::Us;
 use crate::cause::Cause;
 use crate::context::scratch::Scratch;
+use crate::context::sparse::{Number, Sparse};
 use crate::context::{Context, Core, SulId, WsiEvent};
 use crate::http::Head;
 use crate::wsi::{Binding, Flags, Wait, WsiId, WsiState};
 use h2::{Code, EncodeError, Engine, Event, Limits, StreamId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Bytes that may wait to be sent before the peer is not listened to any more: one that does not read is not answered.
@@ -99,8 +100,8 @@ pub(crate) struct H2 {
     has_settings: bool,
     /// A message of the peer's has come to its end: it may leave when it thinks that all is over.
     is_proven: bool,
-    children: BTreeMap<StreamId, WsiId>,
-    exchanges: BTreeMap<WsiId, Exchange>,
+    children: Sparse<StreamId, WsiId>,
+    exchanges: Sparse<WsiId, Exchange>,
     /// Those for which the server has no place, or that came before it was there.
     waiting: VecDeque<WsiId>,
     /// Exchanges that have no stream yet: a place is kept for each.
@@ -124,6 +125,12 @@ pub(crate) struct H2 {
     has_memory: bool,
 }
 
+impl Number for StreamId {
+    fn number(self) -> u64 {
+        u64::from(self.get())
+    }
+}
+
 impl H2 {
     pub(super) fn client() -> Self {
         Self::new(Engine::client(Limits::default()), false)
@@ -141,8 +148,8 @@ impl H2 {
             is_started: false,
             has_settings: false,
             is_proven: false,
-            children: BTreeMap::new(),
-            exchanges: BTreeMap::new(),
+            children: Sparse::default(),
+            exchanges: Sparse::default(),
             waiting: VecDeque::new(),
             unasked: 0,
             queue: VecDeque::new(),
@@ -175,8 +182,17 @@ impl H2 {
         self.engine.places().saturating_sub(self.unasked).min(known)
     }
 
+    /// The children of which this is true, in the order in which their streams began; those that have none yet come last.
+    fn children_that(&self, is_such: impl Fn(&Exchange) -> bool) -> Vec<WsiId> {
+        let such = self.exchanges.iter().filter(|(_, exchange)| is_such(exchange));
+        let mut such: Vec<_> =
+            such.map(|(child, at)| (at.stream.map_or(u32::MAX, StreamId::get), child)).collect();
+        such.sort_unstable();
+        such.into_iter().map(|(_, child)| child).collect()
+    }
+
     fn stream_of(&self, child: WsiId) -> Option<StreamId> {
-        self.exchanges.get(&child)?.stream
+        self.exchanges.get(child)?.stream
     }
 
     /// Lets the engine frame a payload; a message whose declared length is reached is over, said or not.
@@ -507,7 +523,7 @@ impl Context {
             is_bare && (wsi.flags.any(Flags::RX_FLOW_OFF | Flags::UNDECIDED) || !wsi.rest.is_empty());
         let Some(h2) = self.core.h2_mut(id) else { return };
         h2.is_proven = true;
-        let Some(exchange) = h2.exchanges.get_mut(&child) else { return };
+        let Some(exchange) = h2.exchanges.get_mut(child) else { return };
         if is_held {
             if !matches!(exchange.incoming, Incoming::Ended) {
                 exchange.incoming = Incoming::Held(Box::new(trailers.clone()));

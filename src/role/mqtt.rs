@@ -302,7 +302,7 @@ impl Context {
             Event::Connected { session_present } => self.core.mqtt_connected(id, session_present),
             Event::Refused(reason) => {
                 let cause = self.core.mqtt_refusal(id, "CONNACK", reason);
-                for child in self.core.families.get(id).cloned().unwrap_or_default() {
+                for child in self.core.families.members(id) {
                     self.wsi_event(child, WsiEvent::Mqtt(MqttEvent::Refused(reason, &cause)));
                 }
                 self.core.close(id, Some(cause));

@@ -3,13 +3,13 @@
 use super::endpoint::validity_of;
 use super::stream::{Doing, SecureStream};
 use super::{StreamHandler, StreamId, StreamKind, StreamState};
+use crate::context::sparse::Sparse;
 use crate::context::{Core, Newborn};
 use crate::error::Error;
 use crate::plat::Address;
 use crate::policy::{Protocol, StreamType};
 use crate::vhost::{ListenInfo, ServerRole, VhostId, VhostUser};
 use crate::wsi::{Binding, WsiId};
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
@@ -20,12 +20,12 @@ pub(crate) struct Server {
     pub(crate) vhost: Option<VhostId>,
     /// It was made for this stream, and goes with it.
     is_own: bool,
-    pub(crate) accepted: BTreeSet<StreamId>,
+    pub(crate) accepted: Sparse<StreamId, ()>,
 }
 
 impl Server {
     pub(super) fn sink() -> Self {
-        Self { vhost: None, is_own: false, accepted: BTreeSet::new() }
+        Self { vhost: None, is_own: false, accepted: Sparse::default() }
     }
 }
 
@@ -100,7 +100,8 @@ impl Core {
             if let Some(vhost) = self.vhosts.get_mut(vhost) {
                 vhost.tx_credit = stream.initial_credit();
             }
-            stream.server = Some(Box::new(Server { vhost: Some(vhost), is_own, accepted: BTreeSet::new() }));
+            stream.server =
+                Some(Box::new(Server { vhost: Some(vhost), is_own, accepted: Sparse::default() }));
         }
         Ok(())
     }
@@ -157,7 +158,7 @@ impl Core {
         stream.metadata = self.spare_metadata.lend();
         let id = self.streams.insert(stream);
         if let Some(server) = self.streams.get_mut(server).and_then(|parent| parent.server.as_mut()) {
-            server.accepted.insert(id);
+            server.accepted.insert(id, ());
         }
         if let Some(row) = self.wsis.get_mut(wsi) {
             row.binding = Binding::Stream(id);

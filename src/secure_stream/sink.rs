@@ -75,7 +75,7 @@ impl Core {
         accepted.doing = Doing::Connected;
         let accepted = self.streams.insert(accepted);
         if let Some(server) = self.streams.get_mut(sink).and_then(|sink| sink.server.as_mut()) {
-            server.accepted.insert(accepted);
+            server.accepted.insert(accepted, ());
         }
         self.newborn.push(Newborn::Stream(accepted, handler));
         self.tell(sink, StreamState::SinkJoin);

@@ -11,7 +11,6 @@ use crate::error::Error;
 use crate::plat::Us;
 use crate::policy::StreamType;
 use crate::wsi::WsiId;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// What a stream is doing; the states that its handler is told are what came of it.
@@ -293,7 +292,7 @@ impl Core {
         let Some(parent) = stream.parent else { return };
         let Some(row) = self.streams.get_mut(parent) else { return };
         if let Some(server) = &mut row.server {
-            server.accepted.remove(&id);
+            server.accepted.remove(id);
         }
         if row.kind == StreamKind::Sink && !row.dying {
             self.tell(parent, StreamState::SinkPart);
@@ -301,8 +300,8 @@ impl Core {
     }
 
     /// The streams that a server has accepted; none for other streams.
-    pub(crate) fn accepted_streams(&self, id: StreamId) -> BTreeSet<StreamId> {
+    pub(crate) fn accepted_streams(&self, id: StreamId) -> Vec<StreamId> {
         let server = self.streams.get(id).and_then(|stream| stream.server.as_ref());
-        server.map(|server| server.accepted.clone()).unwrap_or_default()
+        server.map(|server| server.accepted.ids_in_order()).unwrap_or_default()
     }
 }

@@ -3,53 +3,60 @@
 
 use super::{Binding, ClientInfo, Flags, Wait, Wsi, WsiId, WsiState};
 use crate::cause::Cause;
+use crate::context::sparse::Sparse;
 use crate::context::{Core, Effect};
 use crate::role::Role;
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-/// The children of one connection, by the order of their ids.
-pub(crate) type Family = BTreeSet<WsiId>;
+/// The children of one connection.
+type Family = Sparse<WsiId, ()>;
 
-/// Emptied sets that are kept for those who are next to have children.
+/// Emptied sets that are kept for those who are next to have children, and the room of one at most.
 const SPARE: usize = 16;
+const SPARE_ROOM: usize = 1024;
 
 /// Whom each connection carries. One that carries nobody is not in it.
 #[derive(Debug, Default)]
 pub(crate) struct Families {
-    of: HashMap<WsiId, Family>,
+    of: Sparse<WsiId, Family>,
     spare: Vec<Family>,
 }
 
 impl Families {
+    /// Whom a connection carries, by the order of their ids.
     #[cfg(any(feature = "mqtt", all(feature = "h2", feature = "ws")))]
-    pub(crate) fn get(&self, carrier: WsiId) -> Option<&Family> {
-        self.of.get(&carrier)
+    pub(crate) fn members(&self, carrier: WsiId) -> Vec<WsiId> {
+        self.of.get(carrier).map(Sparse::ids_in_order).unwrap_or_default()
     }
 
     pub(crate) fn is_lonely(&self, carrier: WsiId) -> bool {
-        !self.of.contains_key(&carrier)
+        !self.of.contains(carrier)
     }
 
     /// The carrier has none any more: whoever it carried is on its own.
-    pub(crate) fn disperse(&mut self, carrier: WsiId) -> Family {
-        self.of.remove(&carrier).unwrap_or_default()
+    pub(crate) fn disperse(&mut self, carrier: WsiId) -> Vec<WsiId> {
+        self.of.remove(carrier).as_ref().map(Sparse::ids_in_order).unwrap_or_default()
     }
 
     fn join(&mut self, carrier: WsiId, child: WsiId) {
-        let spare = &mut self.spare;
-        self.of.entry(carrier).or_insert_with(|| spare.pop().unwrap_or_default()).insert(child);
+        if let Some(family) = self.of.get_mut(carrier) {
+            family.insert(child, ());
+            return;
+        }
+        let mut family = self.spare.pop().unwrap_or_default();
+        family.insert(child, ());
+        self.of.insert(carrier, family);
     }
 
     fn leave(&mut self, carrier: WsiId, child: WsiId) {
-        let Entry::Occupied(mut family) = self.of.entry(carrier) else { return };
-        family.get_mut().remove(&child);
-        if family.get().is_empty() {
-            let emptied = family.remove();
-            if self.spare.len() < SPARE {
-                self.spare.push(emptied);
-            }
+        let Some(family) = self.of.get_mut(carrier) else { return };
+        family.remove(child);
+        if family.is_empty()
+            && let Some(emptied) = self.of.remove(carrier)
+            && self.spare.len() < SPARE
+            && emptied.slots() <= SPARE_ROOM
+        {
+            self.spare.push(emptied);
         }
     }
 }

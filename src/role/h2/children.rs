@@ -20,7 +20,7 @@ pub(super) fn left_for(code: Code) -> Cause {
 impl Core {
     /// Whose stream this is.
     pub(super) fn h2_child(&mut self, id: WsiId, stream: StreamId) -> Option<WsiId> {
-        self.h2_mut(id)?.children.get(&stream).copied()
+        self.h2_mut(id)?.children.get(stream).copied()
     }
 
     /// A user comes to share the connection.
@@ -129,7 +129,7 @@ impl Core {
 
     /// Nothing that comes from the peer is of use to the child any more.
     pub(super) fn h2_has_all(&mut self, child: WsiId) -> bool {
-        let exchange = self.parent(child).and_then(|id| self.h2_mut(id)?.exchanges.get(&child));
+        let exchange = self.parent(child).and_then(|id| self.h2_mut(id)?.exchanges.get(child));
         exchange.is_some_and(|exchange| matches!(exchange.incoming, Incoming::Ended))
     }
 
@@ -137,7 +137,7 @@ impl Core {
     pub(super) fn h2_child_progress(&mut self, child: WsiId) {
         let Some(id) = self.parent(child) else { return };
         let Some(h2) = self.h2_mut(id).filter(|h2| h2.is_server) else { return };
-        let Some(Exchange { stream: Some(stream), incoming: Incoming::Ended, .. }) = h2.exchanges.get(&child)
+        let Some(Exchange { stream: Some(stream), incoming: Incoming::Ended, .. }) = h2.exchanges.get(child)
         else {
             return;
         };
@@ -150,11 +150,11 @@ impl Core {
     pub(in crate::role) fn h2_child_left(&mut self, id: WsiId, child: WsiId) {
         let Some(h2) = self.h2_mut(id) else { return };
         h2.leave_place(child);
-        match h2.exchanges.remove(&child) {
+        match h2.exchanges.remove(child) {
             None => h2.waiting.retain(|other| *other != child),
             Some(exchange) => match exchange.stream {
                 Some(stream) => {
-                    h2.children.remove(&stream);
+                    h2.children.remove(stream);
                     // RFC 9113 8.1: after a whole response the rest of the request is just not wanted.
                     let is_answered = h2.is_server && h2.engine.tx_done(stream);
                     let code = if is_answered { Code::NO_ERROR } else { Code::CANCEL };
@@ -181,7 +181,7 @@ impl Core {
         let Some(h2) = self.h2_mut(id) else { return };
         let is_server = h2.is_server;
         let is_whole =
-            h2.exchanges.get(&child).is_some_and(|exchange| !matches!(exchange.incoming, Incoming::Arriving));
+            h2.exchanges.get(child).is_some_and(|exchange| !matches!(exchange.incoming, Incoming::Arriving));
         if !is_server && is_whole && code == Code::NO_ERROR {
             // There is no window to wait for any more.
             return self.h2_unblock(id, child);
@@ -219,15 +219,9 @@ impl Core {
         self.carrier_hides(id);
         let Some(h2) = self.h2_mut(id) else { return };
         let is_unseen = |exchange: &Exchange| exchange.stream.is_none_or(|stream| stream.get() > last);
-        let mut moving: Vec<_> = h2
-            .exchanges
-            .iter()
-            .filter(|(_, exchange)| is_unseen(exchange))
-            .map(|(child, exchange)| (exchange.stream.map_or(u32::MAX, StreamId::get), *child))
-            .collect();
-        moving.sort_unstable();
+        let moving = h2.children_that(is_unseen);
         let (waiting, is_proven) = (std::mem::take(&mut h2.waiting), h2.is_proven);
-        for child in moving.into_iter().map(|(_, child)| child).chain(waiting) {
+        for child in moving.into_iter().chain(waiting) {
             self.h2_may_go_again(child, is_proven);
             self.close(child, Some(cause.clone()));
         }
@@ -260,7 +254,7 @@ impl Core {
             return;
         }
         let Some(h2) = self.h2_mut(id) else { return };
-        let Some(exchange) = h2.exchanges.get(&child) else { return };
+        let Some(exchange) = h2.exchanges.get(child) else { return };
         let has_end = matches!(exchange.incoming, Incoming::Held(_));
         let by_hand = exchange.wish.credit.is_some();
         let Some(stream) = exchange.stream else { return };
@@ -316,7 +310,7 @@ impl Context {
             }
         }
         let Some(h2) = self.core.h2_mut(id) else { return self.h2_end_alone(child) };
-        let Some(exchange) = h2.exchanges.get_mut(&child) else { return };
+        let Some(exchange) = h2.exchanges.get_mut(child) else { return };
         if let Some(trailers) = exchange.take_held() {
             return self.h2_tell_end(child, &trailers);
         }

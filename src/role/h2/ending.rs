@@ -60,9 +60,10 @@ impl Core {
         if h2.is_server {
             return;
         }
-        let take = |(child, exchange): (&WsiId, &mut Exchange)| exchange.take_held().map(|end| (*child, end));
-        let held: Vec<_> = h2.exchanges.iter_mut().filter_map(take).collect();
-        for (child, trailers) in held {
+        for child in h2.children_that(|exchange| matches!(exchange.incoming, Incoming::Held(_))) {
+            let Some(Role::H2(h2)) = self.wsis.get_mut(id).map(|wsi| &mut wsi.role) else { return };
+            let held = h2.exchanges.get_mut(child).and_then(Exchange::take_held);
+            let Some(trailers) = held else { continue };
             // Nor is there anybody any more who could take the rest of its request.
             self.wait_no_more(child);
             if let Some(wsi) = self.wsis.get_mut(child) {
@@ -109,8 +110,7 @@ impl Core {
     fn h2_half_closed(&mut self, id: WsiId) {
         let Some(h2) = self.h2_mut(id).filter(|h2| !h2.is_half_closed) else { return };
         h2.is_half_closed = true;
-        let is_cut = |exchange: &Exchange| matches!(exchange.incoming, Incoming::Arriving);
-        let cut: Vec<_> = h2.exchanges.iter().filter(|(_, at)| is_cut(at)).map(|(child, _)| *child).collect();
+        let cut = h2.children_that(|exchange| matches!(exchange.incoming, Incoming::Arriving));
         self.h2_expect_no_more(id);
         // Of a head that is not complete the rest does not come.
         self.role_wait(id, Wait::Nothing, Duration::ZERO);

@@ -2,24 +2,25 @@
 
 use super::{Exchange, H2};
 use crate::context::Core;
+use crate::context::sparse::Sparse;
 use crate::role::Role;
 use crate::wsi::WsiId;
 use h2::StreamId;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::mem::take;
 
 /// As many are put by; each is as much as one connection needs at most.
 const MEMORIES: usize = 16;
 
-/// A queue that has had room for more is not kept.
-const QUEUE: usize = 1024;
+/// A queue or a table that has had room for more is not kept.
+const ROOM: usize = 1024;
 
 /// Empty, but for what it takes to be filled again without an allocation.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     engine: h2::Memory,
-    children: BTreeMap<StreamId, WsiId>,
-    exchanges: BTreeMap<WsiId, Exchange>,
+    children: Sparse<StreamId, WsiId>,
+    exchanges: Sparse<WsiId, Exchange>,
     /// Of those that wait for a place, for their turn, and for the connection's window.
     queues: [VecDeque<WsiId>; 3],
 }
@@ -43,11 +44,15 @@ impl H2 {
         }
         let engine = self.engine.put_by()?;
         let queues = queues
-            .map(|queue| Some(take(queue)).filter(|queue| queue.capacity() <= QUEUE).unwrap_or_default());
+            .map(|queue| Some(take(queue)).filter(|queue| queue.capacity() <= ROOM).unwrap_or_default());
         Some(Memory {
             engine,
-            children: take(&mut self.children),
-            exchanges: take(&mut self.exchanges),
+            children: Some(take(&mut self.children))
+                .filter(|table| table.slots() <= ROOM)
+                .unwrap_or_default(),
+            exchanges: Some(take(&mut self.exchanges))
+                .filter(|table| table.slots() <= ROOM)
+                .unwrap_or_default(),
             queues,
         })
     }

@@ -37,7 +37,7 @@ impl Core {
         let wsi = self.wsis.get_mut(id).ok_or(Error::NotConnected)?;
         let is_tls = wsi.is_tls();
         let Role::H2(h2) = &mut wsi.role else { return Err(Error::WrongRole) };
-        let Some(exchange) = h2.exchanges.get_mut(&child).filter(|_| state == WsiState::Open) else {
+        let Some(exchange) = h2.exchanges.get_mut(child).filter(|_| state == WsiState::Open) else {
             return Err(Error::NotConnected);
         };
         if exchange.stream.is_some_and(|stream| !h2.engine.rx_done(stream) || !h2.engine.tx_done(stream)) {
@@ -52,7 +52,7 @@ impl Core {
             .encode_request(&request, fields, body, &mut wsi.front)
             .map_err(|error| Error::Http(error.to_string()))?;
         match exchange.stream {
-            Some(old) => drop(h2.children.remove(&old)),
+            Some(old) => drop(h2.children.remove(old)),
             None => h2.unasked = h2.unasked.saturating_sub(1),
         }
         let is_tunnel = request.protocol.is_some();
@@ -89,7 +89,7 @@ impl Core {
         };
         let wsi = self.wsis.get_mut(id).ok_or(Error::NotConnected)?;
         let Role::H2(h2) = &mut wsi.role else { return Err(Error::WrongRole) };
-        let Some(exchange) = h2.exchanges.get_mut(&child) else { return Err(Error::NotConnected) };
+        let Some(exchange) = h2.exchanges.get_mut(child) else { return Err(Error::NotConnected) };
         let Some(stream) = exchange.stream else {
             return Err(Error::Http("there is no request to answer".into()));
         };
@@ -115,7 +115,7 @@ impl Core {
     /// What is sent to a websocket that there is not, nobody waits for. The refusal may have a body, which may have been asked
     /// for before.
     fn h2_refused_tunnel(&mut self, id: WsiId, child: WsiId) {
-        if let Some(exchange) = self.h2_mut(id).and_then(|h2| h2.exchanges.get_mut(&child)) {
+        if let Some(exchange) = self.h2_mut(id).and_then(|h2| h2.exchanges.get_mut(child)) {
             exchange.incoming = Incoming::Ended;
         }
         let Some(wsi) = self.wsis.get_mut(child) else { return };
@@ -165,7 +165,7 @@ impl Core {
 
     pub(in crate::role) fn h2_child_wants_tx(&mut self, id: WsiId, child: WsiId) {
         let Some(h2) = self.h2_mut(id) else { return };
-        if let Some(exchange) = h2.exchanges.get_mut(&child)
+        if let Some(exchange) = h2.exchanges.get_mut(child)
             && exchange.place == Place::Away
         {
             exchange.place = Place::Queued;
@@ -180,7 +180,7 @@ impl Core {
             let h2 = self.h2_mut(id)?;
             h2.sending = None;
             let child = h2.pop_sender()?;
-            let Some(exchange) = h2.exchanges.get_mut(&child) else { continue };
+            let Some(exchange) = h2.exchanges.get_mut(child) else { continue };
             exchange.place = Place::Away;
             let is_tunnel = exchange.is_tunnel;
             // One without a stream is in the queue again when it has sent its request.

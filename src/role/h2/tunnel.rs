@@ -99,7 +99,7 @@ impl Core {
 
     /// The peer does not speak HTTP/2 at all.
     pub(crate) fn h2_takes_no_ws(&mut self, id: WsiId) {
-        for child in self.families.get(id).cloned().unwrap_or_default() {
+        for child in self.families.members(id) {
             self.h2_has_no_tunnel(child);
         }
     }
@@ -148,7 +148,7 @@ impl Core {
     ) -> Result<(), Error> {
         let wsi = self.wsis.get_mut(id).ok_or(Error::Stale)?;
         let Role::H2(h2) = &mut wsi.role else { return Err(Error::WrongRole) };
-        let Some(exchange) = h2.exchanges.get_mut(&child).filter(|exchange| exchange.is_tunnel) else {
+        let Some(exchange) = h2.exchanges.get_mut(child).filter(|exchange| exchange.is_tunnel) else {
             return Err(Error::Http("no websocket is asked for".into()));
         };
         let Some(stream) = exchange.stream else { return Err(Error::NotConnected) };

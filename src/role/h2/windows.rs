@@ -27,7 +27,7 @@ impl H2 {
 
     /// Strikes a child from where it waits.
     pub(super) fn leave_place(&mut self, child: WsiId) {
-        let Some(exchange) = self.exchanges.get_mut(&child) else { return };
+        let Some(exchange) = self.exchanges.get_mut(child) else { return };
         match std::mem::take(&mut exchange.place) {
             Place::Queued => self.queue.retain(|other| *other != child),
             Place::InLine => self.line.retain(|other| *other != child),
@@ -41,7 +41,7 @@ impl Core {
     pub(super) fn h2_block(&mut self, id: WsiId, child: WsiId, stream: StreamId) {
         let Some(h2) = self.h2_mut(id) else { return };
         let is_shut = h2.engine.tx_window(Some(stream)) == 0;
-        let Some(exchange) = h2.exchanges.get_mut(&child) else { return };
+        let Some(exchange) = h2.exchanges.get_mut(child) else { return };
         exchange.place = if is_shut { Place::Blocked } else { Place::InLine };
         if !is_shut {
             h2.line.push_back(child);
@@ -54,7 +54,7 @@ impl Core {
     }
 
     pub(super) fn h2_is_blocked(&mut self, child: WsiId) -> bool {
-        let exchange = self.parent(child).and_then(|id| self.h2_mut(id)?.exchanges.get(&child));
+        let exchange = self.parent(child).and_then(|id| self.h2_mut(id)?.exchanges.get(child));
         exchange.is_some_and(|exchange| matches!(exchange.place, Place::InLine | Place::Blocked))
     }
 
@@ -94,9 +94,7 @@ impl Core {
             exchange.place == Place::Blocked
                 && exchange.stream.is_some_and(|stream| h2.engine.tx_window(Some(stream)) > 0)
         };
-        let open: Vec<_> =
-            h2.exchanges.iter().filter(|(_, at)| is_open(at)).map(|(child, _)| *child).collect();
-        for child in open {
+        for child in h2.children_that(is_open) {
             self.h2_unblock(id, child);
         }
         self.h2_opened(id);
@@ -106,7 +104,7 @@ impl Core {
     /// in common, and as long as it is opened again and again each has its turn.
     pub(in crate::role) fn h2_line_moves(&self, child: WsiId) -> Option<Duration> {
         let Role::H2(h2) = &self.wsis.get(self.parent(child)?)?.role else { return None };
-        h2.exchanges.get(&child).filter(|exchange| exchange.place == Place::InLine)?;
+        h2.exchanges.get(child).filter(|exchange| exchange.place == Place::InLine)?;
         // Where it is open it is the socket that is waited for, by the connection itself.
         let since = if h2.has_room() { self.now } else { h2.opened };
         let left = since.saturating_add(self.timeouts.send).saturating_sub(self.now);

@@ -52,7 +52,7 @@ impl H2 {
     /// Nothing has to come from the peer at present: it has said all, may take for ever, has sent what it was granted, or asks
     /// our user for a websocket. `is_off`: our user takes nothing.
     pub(super) fn may_be_silent(&self, child: WsiId, is_off: bool) -> bool {
-        let Some(exchange) = self.exchanges.get(&child) else { return true };
+        let Some(exchange) = self.exchanges.get(child) else { return true };
         let Some(stream) = exchange.stream else { return true };
         // Heads need no credit (RFC 9113 5.2.1).
         let has_credit = exchange.wish.credit.is_none() || self.engine.rx_credit(stream) != Some(0);
@@ -68,7 +68,7 @@ impl Core {
     /// Says what a client wants of its next request; nothing, to a connection that is no stream of HTTP/2.
     pub(crate) fn h2_wish(&mut self, child: WsiId, wish: StreamWish) {
         let Some(id) = self.parent(child) else { return };
-        let exchange = self.h2_mut(id).and_then(|h2| h2.exchanges.get_mut(&child));
+        let exchange = self.h2_mut(id).and_then(|h2| h2.exchanges.get_mut(child));
         if let Some(exchange) = exchange {
             exchange.wish = wish;
         }
@@ -85,7 +85,7 @@ impl Core {
         let missing = credit.saturating_sub(h2.engine.rx_credit(stream).unwrap_or(0));
         // Of a stream that is over there is nothing to grant.
         let _ = h2.engine.add_credit(stream, missing);
-        if let Some(exchange) = h2.exchanges.get_mut(&child) {
+        if let Some(exchange) = h2.exchanges.get_mut(child) {
             exchange.wish.credit = Some(credit);
         }
     }
@@ -95,7 +95,7 @@ impl Core {
     pub(super) fn h2_refill_credit(&mut self, id: WsiId, child: WsiId) {
         let kept = self.wsis.get(child).map_or(0, |wsi| wsi.rest.len());
         let Some(h2) = self.h2_mut(id) else { return };
-        let Some(exchange) = h2.exchanges.get(&child).filter(|at| at.wish.credit.is_none()) else { return };
+        let Some(exchange) = h2.exchanges.get(child).filter(|at| at.wish.credit.is_none()) else { return };
         if let Some(stream) = exchange.stream {
             h2.engine.refill_credit(stream, kept);
             self.h2_flush(id);
@@ -133,7 +133,7 @@ impl Core {
     pub(super) fn h2_answered(&mut self, id: WsiId, child: WsiId) {
         let Some(wsi) = self.wsis.get_mut(id) else { return };
         let Role::H2(h2) = &mut wsi.role else { return };
-        let Some(exchange) = h2.exchanges.get_mut(&child) else { return };
+        let Some(exchange) = h2.exchanges.get_mut(child) else { return };
         exchange.has_head = true;
         let Some(stream) = exchange.stream.filter(|_| std::mem::take(&mut exchange.half_close_due)) else {
             return;
@@ -148,7 +148,7 @@ impl Core {
     /// A client's user has not sent all of its request yet.
     pub(in crate::role) fn h2_is_sending(&self, child: WsiId) -> bool {
         let Some(Role::H2(h2)) = self.with_socket(child).map(|wsi| &wsi.role) else { return false };
-        let is_due = h2.exchanges.get(&child).is_some_and(|exchange| exchange.half_close_due);
+        let is_due = h2.exchanges.get(child).is_some_and(|exchange| exchange.half_close_due);
         !is_due && !self.h2_tx_done(child)
     }
 }

@@ -226,7 +226,7 @@ impl Core {
         let Some(mqtt) = self.mqtt_mut(id) else { return };
         let owners = std::mem::take(&mut mqtt.owners);
         self.mqtt_flush(id);
-        for child in self.families.get(id).cloned().unwrap_or_default() {
+        for child in self.families.members(id) {
             self.child_open(child);
         }
         for stream in owners {
@@ -244,8 +244,8 @@ impl Core {
         let granted = mqtt.granted().collect();
         let mqtt = std::mem::take(&mut **mqtt);
         let mut users = mqtt.owners;
-        let family = self.families.get(id).into_iter().flatten();
-        users.extend(family.filter_map(|child| match self.wsis.get(*child)?.binding {
+        let family = self.families.members(id).into_iter();
+        users.extend(family.filter_map(|child| match self.wsis.get(child)?.binding {
             Binding::Stream(id) => Some(id),
             _ => None,
         }));
