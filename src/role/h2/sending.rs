@@ -10,7 +10,7 @@ use crate::role::h1::dated;
 use crate::role::{Framed, Role};
 use crate::secure_stream::{Tx, TxFlow, TxState};
 use crate::wsi::{Flags, Wait, WsiId, WsiState};
-use h2::{Request, StreamId};
+use h2::{EncodeError, Request, StreamId};
 use std::cell::Cell;
 
 /// A frame that fits into one TLS record, its head included.
@@ -55,6 +55,7 @@ impl Core {
             Some(old) => drop(h2.children.remove(old)),
             None => h2.unasked = h2.unasked.saturating_sub(1),
         }
+        let is_last = h2.engine.can_open() == Err(EncodeError::Ending);
         let is_tunnel = request.protocol.is_some();
         *exchange = Exchange { is_tunnel, ..exchange.next(stream, half_close_due) };
         h2.children.insert(stream, child);
@@ -73,6 +74,10 @@ impl Core {
         }
         self.h2_expect_acknowledgement(id);
         self.wsi_request_flush(id);
+        if is_last {
+            // Who waits for a place would wait for those that are open, which may take for ever (RFC 9113 5.1.1).
+            self.h2_admit(id);
+        }
         Ok(())
     }
 

@@ -7,13 +7,14 @@ use crate::{Context, Cx, Flow, RxFlags, StreamHandler, StreamId, StreamState, Tx
 use h2::{Engine, Limits};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 const POLICY: &str = r#"{"s": [
     {"server": {"server": true, "port": 80, "protocol": "h2"}},
     {"get": {"endpoint": "10.0.0.1", "port": 80, "protocol": "h2", "http_method": "GET", "http_url": "x",
         "opportunistic": true}}]}"#;
 
-/// As a server answers "done"; as a client says what became of it.
+/// As a server answers "done" after a second; as a client says what became of it.
 struct User(Rc<RefCell<Vec<StreamState>>>);
 
 impl StreamHandler for User {
@@ -34,7 +35,7 @@ impl StreamHandler for User {
     fn state(&mut self, cx: &mut Cx<'_>, me: StreamId, state: StreamState, _: u32) -> Flow {
         self.0.borrow_mut().push(state);
         if state == StreamState::ServerTxn {
-            cx.request_tx(me).unwrap();
+            cx.sul_schedule(Duration::from_secs(1), move |cx| drop(cx.request_tx(me)));
         }
         Flow::Ok
     }
@@ -42,6 +43,7 @@ impl StreamHandler for User {
 
 #[test]
 fn a_connection_whose_streams_are_used_up_leaves_the_rest_to_another() {
+    use StreamState::{Connected, Connecting, Creating, Disconnected, QosAckRemote};
     let network = Network::new(1);
     let context =
         |address| Context::builder().policy(POLICY).unwrap().sim(network.host(address)).build().unwrap();
@@ -57,19 +59,28 @@ fn a_connection_whose_streams_are_used_up_leaves_the_rest_to_another() {
     let carriers: Vec<_> = client.core.carriers.values().copied().collect();
     assert_eq!(carriers.len(), 1);
     match client.core.wsis.get_mut(carriers[0]).map(|wsi| &mut wsi.role) {
-        Some(Role::H2(h2)) => h2.engine = Engine::client(Limits { requests: 3, ..Limits::default() }),
+        Some(Role::H2(h2)) => {
+            h2.engine = Engine::client(Limits { requests: 3, ..Limits::default() });
+            // Others have been served, long ago.
+            h2.is_proven = true;
+        }
         role => panic!("{role:?}"),
     }
-    network.run(&mut [&mut server, &mut client], Us::from_us(1_000_000)).unwrap();
-    for told in &told {
-        use StreamState::{Connected, Connecting, Creating, Disconnected, QosAckRemote};
-        assert_eq!(*told.borrow(), [Creating, Connecting, Connected, QosAckRemote, Disconnected]);
-    }
-    assert_eq!(client.counters().connected, 2);
+    let mut run = |client: &mut Context, us| {
+        network.run(&mut [&mut server, client], Us::from_us(us)).unwrap();
+    };
+    run(&mut client, 500_000);
+    assert_eq!((client.counters().connected, client.core.connections()), (2, 2), "nobody waits");
+    assert!(told.iter().all(|told| *told.borrow() == [Creating, Connecting]), "nor is answered");
     assert!(
         !client.core.carriers.values().any(|carrier| carriers.contains(carrier)),
         "who comes now goes on"
     );
+    run(&mut client, 1_500_000);
+    for told in &told {
+        assert_eq!(*told.borrow(), [Creating, Connecting, Connected, QosAckRemote, Disconnected]);
+    }
+    assert_eq!((client.counters().connected, client.core.connections()), (2, 1));
 }
 
 /// Takes requests, and answers none.
