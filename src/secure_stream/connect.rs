@@ -310,7 +310,6 @@ impl Core {
         }
     }
 
-    /// A stream that goes away leaves its connection.
     /// The server of an accepted stream goes, and with it the stream.
     pub(crate) fn stream_leaves(&mut self, id: StreamId) {
         if let Some(wsi) = self.streams.get(id).and_then(|stream| self.wsis.get_mut(stream.wsi?)) {
@@ -318,6 +317,7 @@ impl Core {
         }
     }
 
+    /// A stream that goes away leaves its connection.
     pub(crate) fn unbind_stream(&mut self, id: WsiId) {
         if let Some(wsi) = self.wsis.get_mut(id) {
             wsi.binding = Binding::None;
