@@ -201,6 +201,10 @@ impl Context {
             Ok(None) if is_server && engine.rx_done() && !engine.tx_done() => {}
             Ok(None) if is_server => self.core.close_flushed(id, None),
             Ok(None) => self.core.close(id, Some(Cause::closed(crate::cause::Phase::Answering))),
+            // The answers to the requests before it may not have been sent.
+            Err(error) if is_server => {
+                self.core.close_flushed(id, Some(Cause::protocol(&error.to_string())));
+            }
             Err(error) => self.core.close(id, Some(Cause::protocol(&error.to_string()))),
         }
     }

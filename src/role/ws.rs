@@ -13,7 +13,7 @@ use crate::cause::{Cause, Phase};
 use crate::context::scratch::{Scratch, Spares};
 use crate::context::{Context, Core, WsiEvent};
 use crate::secure_stream::{RxFlags, TxState};
-use crate::wsi::{Flags, WsiId, WsiState};
+use crate::wsi::{Flags, Wsi, WsiId, WsiState};
 use ws::{EncodeError, Engine, Error, Event, Piece};
 
 /// What waits to be sent before the engine is not asked for more: a peer that pings and does not read gets one answer for
@@ -146,7 +146,7 @@ impl Context {
                 self.core.close_flushed(id, Some(Cause::goodbye(code.get(), reason)));
             }
         }
-        let may_write = |wsi: &crate::wsi::Wsi| {
+        let may_write = |wsi: &Wsi| {
             let reads_first = matches!(&wsi.role, Role::Ws(ws) if ws.prioritize_reads);
             wsi.flags.has(Flags::WRITABLE) && wsi.flags.has(Flags::WANT_TX) && !reads_first
         };
@@ -159,6 +159,10 @@ impl Context {
         let Some(Role::Ws(ws)) = self.core.wsis.get_mut(id).map(|wsi| &mut wsi.role) else { return };
         match ws.engine.input_eof() {
             Ok(()) => self.core.close_flushed(id, None),
+            // The peer may still listen to what was said before.
+            Err(Error::Truncated) if self.core.wsis.get(id).is_some_and(Wsi::has_unsent) => {
+                self.core.close_flushed(id, Some(Cause::closed(Phase::Established)));
+            }
             Err(Error::Truncated) => self.core.close(id, Some(Cause::closed(Phase::Established))),
             Err(error) => self.core.ws_failed(id, error),
         }

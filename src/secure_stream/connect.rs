@@ -8,7 +8,7 @@ use crate::context::{Core, Effect, Timer};
 use crate::error::Error;
 use crate::plat::Us;
 use crate::policy::{Protocol, StreamType};
-use crate::wsi::{Binding, Flags, WsiId};
+use crate::wsi::{Binding, Flags, Wsi, WsiId};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -301,8 +301,9 @@ impl Core {
         let is_accepted = stream.kind() == StreamKind::Accepted;
         if let Some(wsi) = stream.wsi {
             stream.txn.left = true;
-            let says_goodbye = self.wsis.get(wsi).is_some_and(|wsi| wsi.role.says_goodbye());
-            if is_accepted || says_goodbye {
+            // What a tx callback has sent is on its way for its user, wherever it is.
+            let has_to_say = |wsi: &Wsi| wsi.role.says_goodbye() || wsi.has_unsent();
+            if is_accepted || self.wsis.get(wsi).is_some_and(has_to_say) {
                 self.close_flushed(wsi, Some(Cause::by_us()));
             } else {
                 self.close(wsi, Some(Cause::by_us()));

@@ -324,10 +324,9 @@ impl Core {
         let reusable = wsi.role.may_reuse()
             && !has_more
             && wsi.state() == WsiState::Open
-            && wsi.unsent.is_empty()
-            && wsi.front.is_empty()
+            && !wsi.has_unsent()
             && wsi.rest.is_empty()
-            && !wsi.flags.any(Flags::EOF | Flags::READ_CLOSED | Flags::IN_BURST);
+            && !wsi.flags.any(Flags::EOF | Flags::READ_CLOSED);
         let key = wsi.rare.as_ref().and_then(|rare| rare.pool_key.clone());
         let Some(key) = key.filter(|_| reusable && most < POOLED && !idle.is_zero()) else {
             wsi.binding = Binding::None;

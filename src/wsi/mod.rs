@@ -261,6 +261,11 @@ impl Wsi {
             || !self.unsent.is_empty()
     }
 
+    /// The socket has not taken all that there was for it.
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.front.is_empty() || !self.unsent.is_empty() || self.flags.has(Flags::IN_BURST)
+    }
+
     /// The role can take no bytes at present: somebody else has to move first.
     pub(crate) fn is_rx_paused(&self) -> bool {
         self.flags.has(Flags::RX_FLOW_OFF) || self.role.is_rx_paused()

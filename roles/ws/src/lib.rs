@@ -211,7 +211,11 @@ impl Engine {
     fn fail(&mut self, error: Error) {
         self.receiving = Receiving::Failed(error);
         self.held = None;
-        if self.sending == Sending::Closed || error == Error::Truncated {
+        if error == Error::Truncated {
+            // Nobody waits for a goodbye who has said none.
+            self.sending = Sending::Closed;
+        }
+        if self.sending == Sending::Closed {
             self.goodbye = None;
         } else {
             self.goodbye = Some(error.code());
