@@ -6,7 +6,7 @@
 mod carrier;
 
 use carrier::{Carrier, WebSocket};
-use millstream::sim::Network;
+use millstream::sim::{Link, Network};
 use millstream::*;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -182,6 +182,27 @@ impl StreamHandler for Hoarder {
     fn state(&mut self, _: &mut Cx<'_>, _: StreamId, state: StreamState, _: u32) -> Flow {
         self.states.borrow_mut().push(state);
         Flow::Ok
+    }
+}
+
+#[test]
+fn a_websocket_whose_user_waits_to_send_outlives_its_connection_for_a_while_at_most() {
+    let when: [&[u8]; 2] = [b"\x81\x84\0\0\0\0more", b"\x81\x84\0\0\0\0late"];
+    for (carrier, when) in Carrier::BOTH.into_iter().flat_map(|carrier| when.map(|when| (carrier, when))) {
+        let mut world = World::new();
+        world.network.set_default_link(Link { window: 2000, ..Link::default() });
+        let states = States::default();
+        let (mut peer, before) = world.socket(carrier, &states);
+        for message in [b"\x81\x84\0\0\0\0much", when] {
+            peer.write(message, &mut || {});
+            world.run(10);
+        }
+        peer.end();
+        world.run(10);
+        peer.socket.reset();
+        world.run(1_000_000);
+        assert_eq!(world.context.census().wsis, before, "{carrier:?}");
+        assert_eq!(states.borrow()[5..], [StreamState::Disconnected, StreamState::Destroying], "{carrier:?}");
     }
 }
 

@@ -144,9 +144,14 @@ impl Core {
     /// The connection is gone, and so is what it carried; but who has heard its peer out ends when its user has heard it too.
     pub(crate) fn carrier_closed(&mut self, carrier: WsiId, cause: Option<&Cause>) {
         for child in self.families.disperse(carrier) {
-            let has_all = |wsi: &Wsi| wsi.state() == WsiState::Open && wsi.flags.has(Flags::EOF);
-            if !self.wsis.get(child).is_some_and(has_all) {
-                self.close(child, cause.cloned());
+            match self.wsis.get(child) {
+                Some(wsi) if wsi.state() == WsiState::Open && wsi.flags.has(Flags::EOF) => {
+                    // Who takes nothing before it has sent something would wait for ever.
+                    if wsi.flags.has(Flags::WANT_TX) {
+                        self.wait_to_send(child);
+                    }
+                }
+                _ => self.close(child, cause.cloned()),
             }
         }
     }

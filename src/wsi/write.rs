@@ -31,8 +31,12 @@ impl Core {
         let was_asked = wsi.flags.has(Flags::WANT_TX);
         wsi.flags.set(Flags::WANT_TX);
         if let Some(parent) = wsi.role.carrier() {
-            if !was_asked {
-                self.role_child_wants_tx(parent, id);
+            match was_asked {
+                true => {}
+                // The connection is gone, and what its peer said before waits for the user: though not without end for
+                // one that would first send.
+                false if self.families.is_lonely(parent) => self.wait_to_send(id),
+                false => self.role_child_wants_tx(parent, id),
             }
             return;
         }
