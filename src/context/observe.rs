@@ -83,9 +83,9 @@ pub struct Latency {
     pub took_us: u64,
     /// How long user code took, in microseconds.
     pub callback_us: u64,
-    /// Bytes that came or went.
+    /// Bytes that came, or that were made ready to go: one write takes all of a turn.
     pub actual: usize,
-    /// Bytes that there was room for, or that were to go.
+    /// Bytes that there was room for; of a write, the same as came of it.
     pub requested: usize,
 }
 
