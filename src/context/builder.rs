@@ -10,7 +10,7 @@ use crate::dns::{Dns, Names};
 use crate::error::Error;
 use crate::http::Head;
 use crate::plat::{Plat, PollHost, sim};
-use crate::policy::{Diagnostic, Policy};
+use crate::policy::Policy;
 use crate::system::{Notifiers, System};
 use crate::vhost::Peers;
 use crate::wsi::{UdpLoss, Validity};
@@ -72,7 +72,6 @@ impl std::fmt::Debug for Sink {
 #[must_use]
 pub struct ContextBuilder {
     policy: Policy,
-    warnings: Vec<Diagnostic>,
     timeouts: Timeouts,
     validity: Validity,
     max_connections_per_peer: usize,
@@ -98,7 +97,6 @@ impl ContextBuilder {
     pub fn new() -> Self {
         Self {
             policy: Policy::default(),
-            warnings: Vec::new(),
             timeouts: Timeouts::default(),
             validity: Validity::default(),
             max_connections_per_peer: 0,
@@ -124,7 +122,6 @@ impl ContextBuilder {
             log::warn!(target: "millstream::policy", "{warning}");
         }
         self.policy = parsed.policy;
-        self.warnings = parsed.warnings;
         Ok(self)
     }
 

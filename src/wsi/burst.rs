@@ -1,5 +1,5 @@
 //! What a connection in service has to say and has not sent yet: payloads where callbacks left them in the loop's buffer,
-//! each between what its role put around it, so that one write takes many of them and none is copied.
+//! each between what its role put around it, so that one write takes many of them and none is copied that found its place.
 
 use crate::context::scratch::{FRONT_ROOM, PREFIX_ROOM};
 use std::ops::Range;
